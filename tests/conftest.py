@@ -1,0 +1,63 @@
+"""Fixtures of all rings: databases on both stores, free ports, and the closing line about what was skipped."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import processes
+import requirement
+from mariadb import MariaDBServer, find
+
+
+@pytest.fixture(scope="session")
+def _mariadb_if_here() -> Iterator[MariaDBServer | None]:
+    """One server for the whole run; None without MariaDB, so that each test that wants it is counted as skipped."""
+    mariadbd, install_db = find("mariadbd"), find("mariadb-install-db")
+    if mariadbd is None or install_db is None:
+        yield None
+        return
+    server = MariaDBServer.launch(mariadbd, install_db)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def mariadb_server(_mariadb_if_here: MariaDBServer | None) -> MariaDBServer:
+    """The run's MariaDB server; the test is skipped without one."""
+    if _mariadb_if_here is None:
+        requirement.missing("mariadb", "install mariadb-server")
+    return _mariadb_if_here
+
+
+@pytest.fixture
+def mariadb_url(mariadb_server: MariaDBServer) -> Iterator[str]:
+    """The URL of an empty MariaDB database of the test's own."""
+    name = mariadb_server.create_database()
+    yield mariadb_server.url(name)
+    mariadb_server.drop_database(name)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of an SQLite file of the test's own, not yet there."""
+    return f"sqlite+aiosqlite:///{tmp_path / 'test.db'}"
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database: the test runs once on SQLite and once on MariaDB."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port of the loopback that nothing listens on."""
+    return processes.free_port()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end what this machine lacks, so that a green run is not taken for more than it was."""
+    for what, tests in sorted(requirement.missed.items()):
+        terminalreporter.write_line(f"skipped for want of {what}: {tests} tests", yellow=True)
