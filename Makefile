@@ -1,0 +1,69 @@
+# Two commands are all a newcomer needs: `make up` runs the suite, `make test` tests it. Both make .venv on first use.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Every distribution of ours, in the order of their dependencies.
+DISTRIBUTIONS := protos chassis mapping services/registry services/ingest services/mapper services/audit gateway cli
+PROJECTS := $(wildcard $(addsuffix /pyproject.toml,$(DISTRIBUTIONS)))
+# Contracts as last released: what `buf breaking` holds today's against. Works offline and in a clone without history.
+RELEASED := protos/released.binpb
+GOOGLEAPIS := .buf/googleapis
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup up test check generate release-contracts lock clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed ## make the environment in .venv and install the suite into it
+
+up: setup ## run the suite with its demo on embedded SQLite (ARGS="--data-dir DIR" is passed on)
+	$(BIN)/intertie up --demo $(ARGS)
+
+test: setup ## run the tests with what this machine has, and say what was skipped (ARGS="tests/unit -k paths" is passed on)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup $(GOOGLEAPIS) ## lint, types, contracts, and whether all that is generated is current
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/buf lint
+	$(if $(wildcard $(RELEASED)),$(BIN)/buf breaking protos --against $(RELEASED))
+	$(BIN)/python scripts/generate_contracts.py --check
+	$(BIN)/python scripts/generate_docs.py --check
+
+generate: setup ## generate the contracts' code and the reference pages in docs/
+	$(BIN)/python scripts/generate_contracts.py
+	$(BIN)/python scripts/generate_docs.py
+
+release-contracts: setup $(GOOGLEAPIS) ## promise today's contracts: from now on a breaking change to them fails the check
+	$(BIN)/buf build protos --as-file-descriptor-set --exclude-source-info -o $(RELEASED)
+
+lock: ## make requirements.lock anew from requirements.in (needs uv)
+	uv pip compile requirements.in --universal --python-version 3.11 --upgrade --generate-hashes \
+		--no-emit-index-url --no-annotate --no-header --quiet -o requirements.lock
+
+clean: ## remove the environment and all caches; data/ stays
+	rm -rf $(VENV) .buf .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Third-party packages: exact versions with hashes. Made anew only when the lock changes.
+$(VENV)/.locked: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Intertie needs Python 3.11 or newer; name one: make PYTHON=python3.11 setup")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --require-hashes -r requirements.lock
+	@touch $@
+
+# Our own distributions, editable. Nothing is fetched: what they need and what builds them is in the lock.
+$(VENV)/.installed: $(VENV)/.locked $(PROJECTS)
+	$(PIP) install --quiet --no-index --no-deps --no-build-isolation $(addprefix --editable ./,$(patsubst %/pyproject.toml,%,$(PROJECTS)))
+	@touch $@
+
+# The .proto files of google/api and google/rpc for buf, out of the installed wheel.
+$(GOOGLEAPIS): $(VENV)/.locked
+	rm -rf $@
+	cd $(VENV)/lib/python3*/site-packages && mkdir -p $(CURDIR)/$@ && tar -cf - google/api/*.proto google/rpc/*.proto | tar -xf - -C $(CURDIR)/$@
+	@touch $@
