@@ -1,4 +1,4 @@
-"""Generate the Python code of the contracts from protos/ into protos/src/; with --check, only say whether it is current.
+"""Generate the Python code of the contracts into protos/src/; with --check, only say whether it is current.
 
 Path = package = import: protos/intertie/registry/v1/registry.proto is imported as intertie.registry.v1.registry_pb2, so
 protoc's absolute imports are right as they are and nothing is rewritten.
@@ -68,8 +68,8 @@ def main() -> int:
         fresh = Path(directory) / "intertie"
         if check:
             stale = differences(fresh)
-            for path in stale:
-                print(f"stale: {path} (run `make generate`)")
+            for name in stale:
+                print(f"stale: {name} (run `make generate`)")
             return 1 if stale else 0
         # Only what differs is touched, so that a running service or an editor sees no needless change.
         for name in differences(fresh):

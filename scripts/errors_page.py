@@ -1,0 +1,90 @@
+"""Render docs/errors.md: every reason that an answer or a record set aside can carry, from the contract and mapping."""
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from google.protobuf import descriptor_pb2
+
+from intertie.api.v1 import errors_pb2
+from intertie_mapping.errors import DocumentReason, Reason
+
+CONTRACTS = Path(__file__).resolve().parent.parent / "protos"
+SOURCE = "intertie/api/v1/errors.proto"
+PREFIX = "ERROR_REASON_"
+#: how a reason's comment ends: (INVALID_ARGUMENT) or (INVALID_ARGUMENT, HTTP 415)
+CODE = re.compile(r"\s*\((?P<code>[A-Z_]+)(?:, HTTP (?P<status>\d{3}))?\)$")
+
+HEAD = """\
+# Errors
+
+Generated from the contracts and the mapping language by `make generate`; do not edit.
+
+## What a call is refused with
+
+Every error carries a `google.rpc.ErrorInfo` of domain `intertie` with one of these reasons, over gRPC in the status
+details, over HTTP in the body: `{"code": 5, "message": "…", "details": [{"@type":
+"type.googleapis.com/google.rpc.ErrorInfo", "reason": "SYSTEM_NOT_FOUND", …}]}`. Reasons are stable and made to be
+compared; messages are made for people and may change. `google.rpc.RetryInfo` (over HTTP `Retry-After`) says when trying
+again helps, `google.rpc.BadRequest` names each field at fault.
+
+| reason | code | what it means |
+|---|---|---|
+"""
+
+DOCUMENTS = """
+## Why a body is not taken
+
+What a webhook or a push sends must be a document that can be stored and mapped; if not, it was refused for
+one of these:
+
+| reason | what it means |
+|---|---|
+"""
+
+RECORDS = """
+## Why a record is set aside
+
+A delivery that was accepted can still turn out not to fit its target. Its record is then set aside with one of these
+reasons, the field and a message; nothing is lost, and it can be replayed once the mapping, the data or the target is
+mended.
+
+| reason | what it means |
+|---|---|
+"""
+
+
+def _comments() -> dict[str, str]:
+    """Read the comment of each value of ErrorReason; comments are in the source only, not in the generated code."""
+    with tempfile.TemporaryDirectory() as directory:
+        output = Path(directory) / "errors.binpb"
+        command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{CONTRACTS}", "--include_source_info"]
+        subprocess.run([*command, f"--descriptor_set_out={output}", SOURCE], check=True)
+        file = descriptor_pb2.FileDescriptorSet.FromString(output.read_bytes()).file[0]
+    enum = next(i for i, enum in enumerate(file.enum_type) if enum.name == errors_pb2.ErrorReason.DESCRIPTOR.name)
+    # A path in source info: field numbers and indexes from the file down to the value.
+    above = [descriptor_pb2.FileDescriptorProto.ENUM_TYPE_FIELD_NUMBER, enum]
+    above.append(descriptor_pb2.EnumDescriptorProto.VALUE_FIELD_NUMBER)
+    return {
+        file.enum_type[enum].value[location.path[3]].name: " ".join(location.leading_comments.split())
+        for location in file.source_code_info.location
+        if list(location.path[:3]) == above and len(location.path) == 4
+    }
+
+
+def _row(name: str, comment: str) -> str:
+    match = CODE.search(comment)
+    if match is None:
+        raise ValueError(f"the comment of {name} must end in its code, as in (NOT_FOUND)")
+    code = match["code"] + (f", HTTP {match['status']}" if match["status"] else "")
+    return f"| `{name.removeprefix(PREFIX)}` | {code} | {comment[: match.start()]} |\n"
+
+
+def render() -> str:
+    """Give the page's text; ValueError when a reason is not explained."""
+    rows = [_row(name, comment) for name, comment in _comments().items() if not name.endswith("_UNSPECIFIED")]
+    documents = [f"| `{reason.value}` | {reason.sentence} |\n" for reason in DocumentReason]
+    records = [f"| `{reason.value}` | {reason.sentence} |\n" for reason in Reason]
+    return "".join([HEAD, *rows, DOCUMENTS, *documents, RECORDS, *records])

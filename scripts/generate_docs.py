@@ -1,0 +1,34 @@
+"""Generate docs/errors.md and docs/settings.md from the code; with --check, only say whether they are current."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import errors_page
+import settings_page
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = {"docs/errors.md": errors_page.render, "docs/settings.md": settings_page.render}
+
+
+def main() -> int:
+    """Write the pages, or with --check return 1 when one is stale."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--check", action="store_true", help="write nothing; fail when a page is stale")
+    check = arguments.parse_args().check
+
+    stale = False
+    for name, render in PAGES.items():
+        page, text = ROOT / name, render()
+        if page.exists() and page.read_text(encoding="utf-8") == text:
+            continue
+        if check:
+            print(f"stale: {name} (run `make generate`)")
+            stale = True
+        else:
+            page.write_text(text, encoding="utf-8")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
