@@ -1,0 +1,126 @@
+"""What every process reads from its environment (``INTERTIE_…``); each service adds its own fields.
+
+``docs/settings.md`` is made from the descriptions here. Secrets are SecretStr, so that no repr, log or error shows them.
+"""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from intertie_chassis.errors import StartupError
+
+_EMBEDDED_FILES = {
+    "registry": "registry.db",
+    "ingest": "ingest.db",
+    "audit": "audit.db",
+    "target": "campaign.db",
+}
+_DRIVERS = {"mysql": "mysql+asyncmy", "mariadb": "mysql+asyncmy", "sqlite": "sqlite+aiosqlite"}
+
+
+class Settings(BaseSettings):
+    """The settings that all processes share."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="INTERTIE_", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    data_dir: Path = Field(
+        Path("data"), description="Directory of keys, tokens and the embedded databases. Made when it does not exist."
+    )
+    database_url: SecretStr | None = Field(
+        None,
+        description="SQLAlchemy URL of the database of all owners, e.g. `mysql://user:password@host/LGU`. "
+        "Unset: embedded SQLite files in the data directory.",
+    )
+    registry_database_url: SecretStr | None = Field(None, description="Database of registry, when it has its own.")
+    ingest_database_url: SecretStr | None = Field(None, description="Database of ingest, when it has its own.")
+    audit_database_url: SecretStr | None = Field(None, description="Database of audit, when it has its own.")
+    target_database_url: SecretStr | None = Field(
+        None, description="Database of the modules' tables, links and checkpoints (mapper), when it has its own."
+    )
+    table_prefix: str = Field(
+        "campaign_department_",
+        pattern=r"^[A-Za-z0-9_]{0,32}$",
+        description="What all table names begin with.",
+    )
+    log_format: Literal["auto", "console", "json"] = Field(
+        "auto", description="`json`, `console` (coloured), or `auto`: console when standard error is a terminal."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least level logged.")
+    identity_keys: Path | None = Field(
+        None,
+        description="JSON Web Key Set that tokens are verified with. Unset: the data directory's, made at first start.",
+    )
+    service_token: SecretStr | None = Field(
+        None, description="The token with which this process calls others. Unset: minted with the data directory's key."
+    )
+    service_token_file: Path | None = Field(
+        None, description="File that holds the service token; read again when it changes."
+    )
+    drain_seconds: float = Field(
+        20.0, ge=0, le=300, description="How long a stopping process lets calls end that have begun, in seconds."
+    )
+    max_concurrent_calls: int = Field(
+        512, ge=1, description="Calls answered at the same time by one process; more are refused as OVERLOADED."
+    )
+    registry_listen: str = Field("127.0.0.1:50051", description="Where registry listens.")
+    ingest_listen: str = Field("127.0.0.1:50052", description="Where ingest listens.")
+    mapper_listen: str = Field("127.0.0.1:50053", description="Where mapper listens.")
+    audit_listen: str = Field("127.0.0.1:50054", description="Where audit listens.")
+    pull_listen: str = Field("127.0.0.1:50055", description="Where pull listens.")
+    gateway_listen: str = Field("127.0.0.1:8080", description="Where the HTTP gateway listens.")
+    registry_address: str = Field("127.0.0.1:50051", description="Where registry is reached.")
+    ingest_address: str = Field("127.0.0.1:50052", description="Where ingest is reached.")
+    mapper_address: str = Field("127.0.0.1:50053", description="Where mapper is reached.")
+    audit_address: str = Field("127.0.0.1:50054", description="Where audit is reached.")
+    pull_address: str = Field("127.0.0.1:50055", description="Where pull is reached.")
+
+    @classmethod
+    def load(cls) -> Self:
+        """The settings of this process.
+
+        Raises StartupError that names each variable at fault; no value is shown, since it may be a secret.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            faults = "; ".join(
+                f"INTERTIE_{str(fault['loc'][0]).upper() if fault['loc'] else '…'}: {fault['msg']}"
+                for fault in error.errors(include_input=False, include_url=False)
+            )
+            raise StartupError(f"the settings are not valid: {faults}") from None
+
+    def database_url_for(self, owner: str) -> str:
+        """The SQLAlchemy URL, with an async driver, of the owner ``registry``, ``ingest``, ``audit``, or ``mapper``
+        (alias ``target``).
+
+        Its own if set, else the common one, else the embedded file. It may hold a password: never log it.
+        Raises StartupError for a kind of database that is not supported.
+        """
+        owner = "target" if owner == "mapper" else owner
+        if owner not in _EMBEDDED_FILES:
+            raise ValueError(f"{owner} owns no tables")
+        own: SecretStr | None = getattr(self, f"{owner}_database_url")
+        configured = own or self.database_url
+        if configured is None:
+            path = (self.data_dir / _EMBEDDED_FILES[owner]).absolute()
+            return f"sqlite+aiosqlite:///{path}"
+        return with_async_driver(configured.get_secret_value())
+
+
+def with_async_driver(url: str) -> str:
+    """The same database URL with the driver that the suite uses.
+
+    Raises StartupError for a kind of database that is not supported.
+    """
+    scheme, separator, rest = url.partition("://")
+    driver = _DRIVERS.get(scheme.partition("+")[0].lower())
+    if not separator or driver is None:
+        raise StartupError(
+            "the database URL must begin with mysql://, mariadb:// or sqlite:///; "
+            "see INTERTIE_DATABASE_URL and INTERTIE_<OWNER>_DATABASE_URL"
+        )
+    return f"{driver}://{rest}"
