@@ -1,0 +1,150 @@
+"""Who may import what. The table below is the rule; ARCHITECTURE.md only explains it."""
+
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import packages_distributions
+
+import pytest
+
+from source_tree import DISTRIBUTIONS, SERVICES, SourceFile, distributed_files
+
+SERVICE_PACKAGES = {f"intertie_{service}" for service in SERVICES}
+SQL_LIBRARIES = ("sqlalchemy", "alembic", "asyncmy", "aiosqlite")
+#: files that speak SQL, by what they are about
+SQL_NOUNS = {"store", "tables", "migrations", "adopt", "adoption"}
+CHASSIS_SQL_NOUNS = {"database", "outbox", "migrations", "adoption"}
+#: files of a service that know protobuf, by what they are about
+CONTRACT_NOUNS = {"convert", "service", "clients"}
+#: files of a service that compute and touch nothing
+PURE_NOUNS = {"model", "signatures", "chain"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A claim about some files, and which of a file's imports break it."""
+
+    claim: str
+    about: Callable[[SourceFile], bool]
+    broken_by: Callable[[SourceFile], set[str]]
+
+
+def in_package(*packages: str) -> Callable[[SourceFile], bool]:
+    """Select the files of these distributions."""
+    return lambda file: file.package in packages
+
+
+def a_service(file: SourceFile) -> bool:
+    """Select the files of the four services."""
+    return file.package in SERVICE_PACKAGES
+
+
+def pure(file: SourceFile) -> bool:
+    """Select what computes and touches nothing: all of mapping, and the services' pure files."""
+    return file.package == "intertie_mapping" or (a_service(file) and bool(file.nouns & PURE_NOUNS))
+
+
+def ours_but(*allowed: str) -> Callable[[SourceFile], set[str]]:
+    """Every import of our own distributions, other than these packages and what is in them."""
+    return lambda file: {
+        name for name in file.ours() if not any(name == prefix or name.startswith(f"{prefix}.") for prefix in allowed)
+    }
+
+
+def third_party_but(*allowed: str) -> Callable[[SourceFile], set[str]]:
+    """Every import of other people's packages, other than these."""
+    return lambda file: file.third_party() - set(allowed)
+
+
+def third_party(*forbidden: str) -> Callable[[SourceFile], set[str]]:
+    """Imports of these packages of other people."""
+    return lambda file: file.third_party() & set(forbidden)
+
+
+def contract_modules(file: SourceFile) -> set[str]:
+    """Imports of generated code, ours or Google's."""
+    return {name for name in file.imports() if any(part.endswith(("_pb2", "_pb2_grpc")) for part in name.split("."))}
+
+
+def more_than_one_library(file: SourceFile) -> set[str]:
+    """The third-party packages of a file that has more than its one special one."""
+    libraries = file.third_party()
+    return libraries if len(libraries) > 1 else set()
+
+
+RULES = (
+    Rule("contracts import only google and grpc", in_package("intertie"), third_party_but("google", "grpc")),
+    Rule("contracts import nothing else of ours", in_package("intertie"), ours_but()),
+    Rule("chassis knows no service", in_package("intertie_chassis"), ours_but("intertie.api.v1")),
+    Rule("mapping imports nothing of ours", in_package("intertie_mapping"), ours_but()),
+    Rule(
+        "a service imports contracts, chassis and mapping, never another service",
+        a_service,
+        ours_but("intertie", "intertie_chassis", "intertie_mapping"),
+    ),
+    Rule(
+        "the gateway imports contracts and chassis, never a service",
+        in_package("intertie_gateway"),
+        ours_but("intertie", "intertie_chassis"),
+    ),
+    Rule(
+        "the gateway has no database", in_package("intertie_gateway"), third_party("sqlalchemy", "asyncmy", "aiosqlite")
+    ),
+    Rule(
+        "in a service only store, tables and migrations speak SQL",
+        lambda file: a_service(file) and not file.nouns & SQL_NOUNS,
+        third_party(*SQL_LIBRARIES),
+    ),
+    Rule(
+        "in chassis only database, outbox, migrations and adoption speak SQL",
+        lambda file: file.package == "intertie_chassis" and not file.nouns & CHASSIS_SQL_NOUNS,
+        third_party(*SQL_LIBRARIES),
+    ),
+    Rule(
+        "in a service only convert, service and clients know protobuf",
+        lambda file: a_service(file) and not file.nouns & CONTRACT_NOUNS,
+        contract_modules,
+    ),
+    Rule("a pure file imports no grpc, no SQL, no HTTP", pure, third_party("grpc", "sqlalchemy", "httpx", "uvicorn")),
+    Rule("a pure file imports nothing of ours but mapping", pure, ours_but("intertie_mapping")),
+    Rule("a pure file has one special library at most", pure, more_than_one_library),
+)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.claim.replace(" ", "-"))
+def test_rule(rule: Rule) -> None:
+    """No file imports what the rule keeps from it."""
+    broken = {file.name: sorted(rule.broken_by(file)) for file in distributed_files() if rule.about(file)}
+    assert {name: imports for name, imports in broken.items() if imports} == {}
+
+
+@pytest.mark.parametrize("package", DISTRIBUTIONS)
+def test_declares_what_it_imports(package: str) -> None:
+    """A distribution's pyproject names every package that it imports: in a shared environment none is ever missing."""
+    project = tomllib.loads((DISTRIBUTIONS[package] / "pyproject.toml").read_text())["project"]
+    declared = {_normalised(requirement) for requirement in [project["name"], *project.get("dependencies", ())]}
+    providers = packages_distributions()
+
+    undeclared: dict[str, set[str]] = {}
+    for file in distributed_files():
+        if file.package != package:
+            continue
+        for name in file.third_party() | {name.split(".")[0] for name in file.ours()}:
+            own = f"intertie-{name.removeprefix('intertie_')}" if name != "intertie" else "intertie-protos"
+            names = {own} if name in DISTRIBUTIONS else {_normalised(provider) for provider in providers.get(name, ())}
+            if not names & declared:
+                undeclared.setdefault(name, set()).add(file.name)
+    assert undeclared == {}
+
+
+def _normalised(requirement: str) -> str:
+    """`SQLAlchemy[asyncio]>=2.1` and `sqlalchemy` are one distribution."""
+    name = requirement
+    for end in "[<>=!~; ":
+        name = name.split(end)[0]
+    return name.lower().replace("_", "-").replace(".", "-")
+
+
+def test_the_rules_see_the_files() -> None:
+    """Each rule is about at least one file; a rule about none would hold by accident."""
+    assert [rule.claim for rule in RULES if not any(rule.about(file) for file in distributed_files())] == []
