@@ -21,14 +21,19 @@ def _die_with_parent() -> None:
 def start(
     command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start ``command`` with its output in the file ``log``; ``env`` is added to the environment of this process."""
+    """Start ``command`` with its output in the file ``log``.
+
+    ``env`` is added to this process's environment without its INTERTIE_ variables: what whoever runs the tests has set
+    for an installation of theirs must not reach a test's.
+    """
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("INTERTIE_")}
     with log.open("ab") as output:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **(env or {})},
+            env={**inherited, **(env or {})},
             cwd=cwd,
             preexec_fn=_die_with_parent,
         )

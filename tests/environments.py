@@ -1,0 +1,84 @@
+"""Empty Python environments that hold one distribution of ours and what it declares, made offline."""
+
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import venv
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import NormalizedName, canonicalize_name
+
+from source_tree import DISTRIBUTIONS
+
+PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet")
+OURS: dict[NormalizedName, Path] = {
+    canonicalize_name("intertie-protos" if package == "intertie" else package): home
+    for package, home in DISTRIBUTIONS.items()
+}
+
+
+def build_wheels(into: Path) -> None:
+    """Build a wheel of each of our distributions, from their sources as they are."""
+    command = [*PIP, "wheel", "--no-deps", "--no-build-isolation", "--no-index", f"--wheel-dir={into}"]
+    subprocess.run([*command, *map(str, OURS.values())], check=True)
+
+
+def needed_by(name: str) -> tuple[set[NormalizedName], set[NormalizedName]]:
+    """Follow the declared dependencies of a distribution of ours: (those of ours with itself, other people's)."""
+    ours: set[NormalizedName] = set()
+    others: set[NormalizedName] = set()
+    seen: set[tuple[NormalizedName, frozenset[str]]] = set()
+    waiting = [Requirement(name)]
+    while waiting:
+        requirement = waiting.pop()
+        key = canonicalize_name(requirement.name)
+        if (key, frozenset(requirement.extras)) in seen:
+            continue
+        seen.add((key, frozenset(requirement.extras)))
+        if key in OURS:
+            ours.add(key)
+            project = tomllib.loads((OURS[key] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+            waiting += _wanted(project.get("dependencies", ()), set())
+        else:
+            others.add(key)
+            waiting += _wanted(metadata.requires(key) or (), requirement.extras)
+    return ours, others
+
+
+def _wanted(requirements: Iterable[str], extras: set[str]) -> list[Requirement]:
+    """Keep the requirements that apply on this machine, with these extras."""
+    parsed = [Requirement(text) for text in requirements]
+    return [
+        requirement
+        for requirement in parsed
+        if requirement.marker is None
+        or any(requirement.marker.evaluate({"extra": extra}) for extra in ("", *sorted(extras)))
+    ]
+
+
+def create(directory: Path, name: str, wheels: Path) -> Path:
+    """Make an environment for the distribution ``name`` and return its interpreter.
+
+    Ours are installed from ``wheels`` by pip. What they declare of other people's is linked out of the environment that
+    runs the tests, package by package, so that nothing else is there to be imported by accident; pip then checks that
+    no requirement is missing.
+    """
+    venv.create(directory, symlinks=True)
+    interpreter = directory / "bin" / "python"
+    packages = Path(sysconfig.get_path("purelib", vars={"base": str(directory)}))
+    here = Path(sysconfig.get_path("purelib"))
+    ours, others = needed_by(name)
+    for other in others:
+        for file in metadata.distribution(other).files or ():
+            link = packages / file.parts[0]
+            if file.parts[0] != ".." and not link.exists():
+                link.symlink_to(here / file.parts[0])
+    chosen = [str(wheel) for wheel in wheels.glob("*.whl") if canonicalize_name(wheel.name.split("-")[0]) in ours]
+    install = ["--python", str(interpreter), "install", "--no-deps", "--no-index", "--no-compile"]
+    subprocess.run([*PIP, *install, *chosen], check=True)
+    subprocess.run([*PIP, "--python", str(interpreter), "check"], check=True, capture_output=True)
+    return interpreter
