@@ -6,6 +6,7 @@ TS = "TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP"
 UPDATED = f"{TS} ON UPDATE CURRENT_TIMESTAMP"
 STAMPS = f"created_at {TS}, updated_at {UPDATED}"
 ENGINE = "ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci"
+QUERY_TYPES = ("select", "insert", "update", "delete", "api_get", "api_post", "api_put", "api_delete")
 SUBSYSTEMS = (
     "law_enforcement",
     "traffic_transport",
@@ -28,8 +29,8 @@ def _checkpoints(singular: str, plural: str, subsystems: tuple[str, ...]) -> str
     return f"""
         id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, {singular}_id INT UNSIGNED NOT NULL,
         subsystem_type {_words(*subsystems)} NOT NULL,
-
-               integration_status {_words("pending", "sent", "acknowledged", "confirmed", "failed")} NOT NULL DEFAULT 'pending',
+        integration_status {_words("pending", "sent", "acknowledged", "confirmed", "failed")}
+            NOT NULL DEFAULT 'pending',
         sent_data JSON, received_data JSON, last_sync_at TIMESTAMP NULL, sync_attempts INT UNSIGNED NOT NULL DEFAULT 0,
         error_message TEXT, {STAMPS}, {_refers(f"{singular}_id", plural)}, INDEX idx_status (integration_status)"""
 
@@ -75,8 +76,8 @@ TABLES = {
         api_auth_type {_words("bearer", "basic", "oauth2", "apikey", "none")} DEFAULT 'bearer',
         api_auth_token TEXT COMMENT 'Encrypted', api_timeout INT UNSIGNED DEFAULT 30, config_json JSON,
         is_active BOOLEAN NOT NULL DEFAULT TRUE, last_connection_test TIMESTAMP NULL,
-
-               connection_status {_words("connected", "disconnected", "error", "never_tested")} NOT NULL DEFAULT 'never_tested',
+        connection_status {_words("connected", "disconnected", "error", "never_tested")}
+            NOT NULL DEFAULT 'never_tested',
         connection_error TEXT, {STAMPS}, {_refers("system_id", "external_systems")}""",
     "external_data_mappings": f"""
         id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, system_id INT UNSIGNED NOT NULL, mapping_name VARCHAR(100) NOT NULL,
@@ -95,8 +96,8 @@ TABLES = {
         {_refers("mapping_id", "external_data_mappings")}""",
     "integration_query_logs": f"""
         id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY, system_id INT UNSIGNED NOT NULL,
-
-               query_type {_words("select", "insert", "update", "delete", "api_get", "api_post", "api_put", "api_delete")} NOT NULL,
+        query_type {_words(*QUERY_TYPES)}
+            NOT NULL,
         query_string TEXT, request_payload JSON, response_payload JSON, response_status INT UNSIGNED,
         execution_time_ms INT UNSIGNED, status {_words("success", "error", "timeout")} NOT NULL, error_message TEXT,
         requested_by INT UNSIGNED, module_name VARCHAR(100), created_at {TS}, INDEX idx_system (system_id),
