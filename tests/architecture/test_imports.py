@@ -13,9 +13,9 @@ SERVICE_PACKAGES = {f"intertie_{service}" for service in SERVICES}
 SQL_LIBRARIES = ("sqlalchemy", "alembic", "asyncmy", "aiosqlite")
 #: files that speak SQL, by what they are about
 SQL_NOUNS = {"store", "tables", "migrations", "adopt", "adoption"}
-CHASSIS_SQL_NOUNS = {"database", "database_errors", "mysql", "sqlite", "outbox", "migrations", "adoption"}
-#: files of a service that know protobuf, by what they are about
-CONTRACT_NOUNS = {"convert", "service", "clients"}
+CHASSIS_SQL_NOUNS = {"database", "database_errors", "mysql", "sqlite", "outbox", "migrations", "adoption", "existing"}
+#: files of a service that know protobuf, by what they are about; __main__ hands the generated registration to the server
+CONTRACT_NOUNS = {"convert", "service", "clients", "client", "__main__"}
 #: files of a service that compute and touch nothing
 PURE_NOUNS = {"model", "signatures", "chain"}
 
@@ -96,7 +96,7 @@ RULES = (
         third_party(*SQL_LIBRARIES),
     ),
     Rule(
-        "in chassis only database (with its two dialects), outbox, migrations and adoption speak SQL",
+        "in chassis only database, its dialects, outbox, migrations and adoption speak SQL",
         lambda file: file.package == "intertie_chassis" and not file.nouns & CHASSIS_SQL_NOUNS,
         third_party(*SQL_LIBRARIES),
     ),
