@@ -137,7 +137,7 @@ class Internal(IntertieError):
     """Something failed inside; the log of the service has the cause under this request id."""
 
 
-_CLASS_BY_CODE: dict[int, type[IntertieError]] = {
+_CLASS_BY_CODE: Mapping[int, type[IntertieError]] = {
     cls.code.value[0]: cls
     for cls in (
         InvalidArgument,
@@ -191,7 +191,11 @@ def from_status(status: status_pb2.Status) -> IntertieError:
     A status without ErrorInfo (from another library) becomes the class of its code with that class's reason.
     """
     cls = _CLASS_BY_CODE.get(status.code, Internal)
-    info, bad_request, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
+    info, bad_request, retry = (
+        error_details_pb2.ErrorInfo(),
+        error_details_pb2.BadRequest(),
+        error_details_pb2.RetryInfo(),
+    )
     retry_after: float | None = None
     for detail in status.details:
         if detail.Is(info.DESCRIPTOR):

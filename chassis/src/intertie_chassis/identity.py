@@ -134,9 +134,7 @@ class Verifier:
             if seen == self._seen:
                 return
             entries = json.loads(self._path.read_bytes())["keys"]
-            self._keys = {
-                entry["kid"]: OKPKey.import_key(entry) for entry in entries if entry.get("crv") == "Ed25519"
-            }
+            self._keys = {entry["kid"]: OKPKey.import_key(entry) for entry in entries if entry.get("crv") == "Ed25519"}
             self._seen = seen
             self._cache.clear()
         except (OSError, ValueError, KeyError, TypeError, AttributeError, JoseError):

@@ -122,7 +122,9 @@ class KeyRing:
         try:
             key = OKPKey.import_key(json.loads(self.signing_path.read_bytes()))
         except (ValueError, JoseError, KeyError) as error:
-            raise StartupError(f"{self.signing_path} is not a key; restore it, or remove it to get a new one") from error
+            raise StartupError(
+                f"{self.signing_path} is not a key; restore it, or remove it to get a new one"
+            ) from error
         if not key.is_private:
             raise StartupError(f"{self.signing_path} is not a private key; restore it, or remove it to get a new one")
         return key

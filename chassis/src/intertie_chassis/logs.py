@@ -17,12 +17,17 @@ from intertie_chassis.calls import current_request_id
 _SECRET_KEY = re.compile(r"secret|token|password|authorization|signature|cookie|private_key", re.IGNORECASE)
 _SECRET_TEXT = re.compile(r"(://[^\s:/@]*:)[^\s/@]+(@)|((?:Bearer|Basic)\s+)[A-Za-z0-9._~+/=-]+", re.IGNORECASE)
 _MASK = "***"
-_QUIET = {"alembic": logging.WARNING, "aiosqlite": logging.WARNING, "asyncio": logging.WARNING, "httpx": logging.WARNING}
+_QUIET = {
+    "alembic": logging.WARNING,
+    "aiosqlite": logging.WARNING,
+    "asyncio": logging.WARNING,
+    "httpx": logging.WARNING,
+}
 
 Event = MutableMapping[str, Any]
 
 
-def configure(name: str, format: str = "auto", level: str = "info") -> None:
+def configure(name: str, format: str = "auto", level: str = "info") -> None:  # noqa: A002
     """Sets up logging for the process `name`.
 
     Args:
@@ -92,8 +97,8 @@ def _to_json(event: Any, default: Any = None, **_options: Any) -> bytes:
     return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS)
 
 
-def _to_bytes(_logger: Any, _method: str, line: str | bytes) -> bytes:
-    return line if isinstance(line, bytes) else line.encode("utf-8", "backslashreplace")
+def _to_bytes(_logger: Any, _method: str, line: Any) -> bytes:
+    return line if isinstance(line, bytes) else str(line).encode("utf-8", "backslashreplace")
 
 
 class _Output:

@@ -70,6 +70,11 @@ def current_principal() -> Principal:
     return principal
 
 
+def peek_principal() -> Principal | None:
+    """Who makes the call that is being answered; None outside a call, or in one that is open to all."""
+    return _current.get()
+
+
 def set_principal(principal: Principal | None) -> None:
-    """Makes this the caller of everything that happens from here on in the current context; for the server and tests."""
+    """Makes this the caller of everything that happens from here on in the current context."""
     _current.set(principal)

@@ -1,6 +1,6 @@
 """What every process reads from its environment (``INTERTIE_…``); each service adds its own fields.
 
-``docs/settings.md`` is made from the descriptions here. Secrets are SecretStr, so that no repr, log or error shows them.
+``docs/settings.md`` is made from the descriptions here. Secrets are SecretStr: no repr, log or error shows them.
 """
 
 from pathlib import Path
@@ -28,55 +28,66 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = Field(
-        Path("data"), description="Directory of keys, tokens and the embedded databases. Made when it does not exist."
+        default=Path("data"),
+        description="Directory of keys, tokens and the embedded databases. Made when it does not exist.",
     )
     database_url: SecretStr | None = Field(
-        None,
+        default=None,
         description="SQLAlchemy URL of the database of all owners, e.g. `mysql://user:password@host/LGU`. "
         "Unset: embedded SQLite files in the data directory.",
     )
-    registry_database_url: SecretStr | None = Field(None, description="Database of registry, when it has its own.")
-    ingest_database_url: SecretStr | None = Field(None, description="Database of ingest, when it has its own.")
-    audit_database_url: SecretStr | None = Field(None, description="Database of audit, when it has its own.")
+    registry_database_url: SecretStr | None = Field(
+        default=None, description="Database of registry, when it has its own."
+    )
+    ingest_database_url: SecretStr | None = Field(default=None, description="Database of ingest, when it has its own.")
+    audit_database_url: SecretStr | None = Field(default=None, description="Database of audit, when it has its own.")
     target_database_url: SecretStr | None = Field(
-        None, description="Database of the modules' tables, links and checkpoints (mapper), when it has its own."
+        default=None,
+        description="Database of the modules' tables, links and checkpoints (mapper), when it has its own.",
     )
     table_prefix: str = Field(
-        "campaign_department_",
+        default="campaign_department_",
         pattern=r"^[A-Za-z0-9_]{0,32}$",
         description="What all table names begin with.",
     )
     log_format: Literal["auto", "console", "json"] = Field(
-        "auto", description="`json`, `console` (coloured), or `auto`: console when standard error is a terminal."
+        default="auto",
+        description="`json`, `console` (coloured), or `auto`: console when standard error is a terminal.",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least level logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least level logged."
+    )
     identity_keys: Path | None = Field(
-        None,
+        default=None,
         description="JSON Web Key Set that tokens are verified with. Unset: the data directory's, made at first start.",
     )
     service_token: SecretStr | None = Field(
-        None, description="The token with which this process calls others. Unset: minted with the data directory's key."
+        default=None,
+        description="The token with which this process calls others. Unset: minted with the data directory's key.",
     )
     service_token_file: Path | None = Field(
-        None, description="File that holds the service token; read again when it changes."
+        default=None, description="File that holds the service token; read again when it changes."
     )
     drain_seconds: float = Field(
-        20.0, ge=0, le=300, description="How long a stopping process lets calls end that have begun, in seconds."
+        default=20.0,
+        ge=0,
+        le=300,
+        description="How long a stopping process lets calls end that have begun, in seconds.",
     )
     max_concurrent_calls: int = Field(
-        512, ge=1, description="Calls answered at the same time by one process; more are refused as OVERLOADED."
+        default=512, ge=1, description="Calls answered at the same time by one process; more are refused as OVERLOADED."
     )
-    registry_listen: str = Field("127.0.0.1:50051", description="Where registry listens.")
-    ingest_listen: str = Field("127.0.0.1:50052", description="Where ingest listens.")
-    mapper_listen: str = Field("127.0.0.1:50053", description="Where mapper listens.")
-    audit_listen: str = Field("127.0.0.1:50054", description="Where audit listens.")
-    pull_listen: str = Field("127.0.0.1:50055", description="Where pull listens.")
-    gateway_listen: str = Field("127.0.0.1:8080", description="Where the HTTP gateway listens.")
-    registry_address: str = Field("127.0.0.1:50051", description="Where registry is reached.")
-    ingest_address: str = Field("127.0.0.1:50052", description="Where ingest is reached.")
-    mapper_address: str = Field("127.0.0.1:50053", description="Where mapper is reached.")
-    audit_address: str = Field("127.0.0.1:50054", description="Where audit is reached.")
-    pull_address: str = Field("127.0.0.1:50055", description="Where pull is reached.")
+    registry_listen: str = Field(default="127.0.0.1:50051", description="Where registry listens.")
+    ingest_listen: str = Field(default="127.0.0.1:50052", description="Where ingest listens.")
+    mapper_listen: str = Field(default="127.0.0.1:50053", description="Where mapper listens.")
+    audit_listen: str = Field(default="127.0.0.1:50054", description="Where audit listens.")
+    pull_listen: str = Field(default="127.0.0.1:50055", description="Where pull listens.")
+    gateway_listen: str = Field(default="127.0.0.1:8080", description="Where the HTTP gateway listens.")
+    registry_address: str = Field(default="127.0.0.1:50051", description="Where registry is reached.")
+    ingest_address: str = Field(default="127.0.0.1:50052", description="Where ingest is reached.")
+    mapper_address: str = Field(default="127.0.0.1:50053", description="Where mapper is reached.")
+    audit_address: str = Field(default="127.0.0.1:50054", description="Where audit is reached.")
+    pull_address: str = Field(default="127.0.0.1:50055", description="Where pull is reached.")
 
     @classmethod
     def load(cls) -> Self:

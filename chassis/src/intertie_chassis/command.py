@@ -1,0 +1,145 @@
+"""The verbs of a server process: ``python -m intertie_registry [serve|migrate|adopt|status]``.
+
+A fault of the configuration or the database is one line on standard error that says what to do, and an exit code: 2
+wrong usage, 69 the database is away, 78 the configuration or the schema needs a person. A stack trace is for bugs only.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from sqlalchemy import exc
+
+from intertie_chassis import logs
+from intertie_chassis.adoption import Adopter, adopt_database
+from intertie_chassis.database import Database
+from intertie_chassis.errors import IntertieError, StartupError, Unavailable
+from intertie_chassis.migrations import Migrations
+from intertie_chassis.settings import Settings
+
+S = TypeVar("S", bound=Settings)
+
+EXIT_USAGE = 2
+EXIT_UNAVAILABLE = 69
+EXIT_CONFIG = 78
+
+
+def main(
+    owner_name: str,
+    serve: Callable[[S], Awaitable[None]],
+    settings_type: type[S],
+    migrations: Migrations | None = None,
+    adopt: Adopter | None = None,
+    arguments: list[str] | None = None,
+) -> int:
+    """Runs the verb on the command line and gives the process's exit code.
+
+    Args:
+        owner_name: registry, ingest, mapper, audit or gateway; also the name in the logs.
+        serve: builds the server and runs it until told to stop. On embedded SQLite the migrations have run before.
+        migrations: the owner's; None for a process without tables, which has the verb serve only.
+        adopt: plans what an existing database needs; see `adoption`.
+        arguments: instead of the command line, for tests.
+    """
+    options = _parser(owner_name, migrations is not None, adopt is not None).parse_args(arguments)
+    try:
+        settings = settings_type.load()
+        logs.configure(owner_name, settings.log_format, settings.log_level)
+        if options.verb == "serve":
+            _run(_serve(serve, settings, migrations))
+        elif migrations is None:
+            return EXIT_USAGE
+        elif options.verb == "migrate":
+            _run(_migrate(settings, migrations))
+        elif options.verb == "status":
+            _run(_status(settings, migrations))
+        elif adopt is not None:
+            _run(_adopt(settings, migrations, adopt, options.dry_run))
+    except (StartupError, IntertieError) as error:
+        print(f"{owner_name}: {error}", file=sys.stderr)  # noqa: T201
+        return EXIT_UNAVAILABLE if isinstance(error, Unavailable) else EXIT_CONFIG
+    except exc.SQLAlchemyError as error:
+        # Of the person who runs this command, on their terminal: here the database's own words help.
+        cause = " ".join(str(getattr(error, "orig", None) or error).split())
+        print(f"{owner_name}: the database refused: {cause}", file=sys.stderr)  # noqa: T201
+        return EXIT_CONFIG
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser(owner_name: str, has_tables: bool, can_adopt: bool) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"python -m intertie_{owner_name}")
+    verbs = parser.add_subparsers(dest="verb", metavar="verb", required=False)
+    verbs.add_parser("serve", help="answer calls (the default)")
+    if has_tables:
+        verbs.add_parser("migrate", help="make the tables, or bring them up to this version")
+        verbs.add_parser("status", help="print the state of the tables as JSON")
+    if can_adopt:
+        verb = verbs.add_parser("adopt", help="take over the tables of an existing deployment")
+        verb.add_argument("--dry-run", action="store_true", help="print the statements and change nothing")
+    parser.set_defaults(verb="serve", dry_run=False)  # after the verbs, whose own default would be None
+    return parser
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    """Runs on uvloop where it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(work)
+    else:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(work)
+
+
+async def _serve(serve: Callable[[S], Awaitable[None]], settings: S, migrations: Migrations | None) -> None:
+    if migrations is not None:
+        database = await _open(settings, migrations)
+        try:
+            # An embedded file belongs to nobody else; a MySQL database is migrated when its operator says so.
+            if database.dialect == "sqlite":
+                await migrations.upgrade(database, settings.table_prefix)
+        finally:
+            await database.close()
+    await serve(settings)
+
+
+async def _migrate(settings: Settings, migrations: Migrations) -> None:
+    database = await _open(settings, migrations)
+    try:
+        ran = await migrations.upgrade(database, settings.table_prefix)
+        print(f"{migrations.owner}: " + (f"ran {', '.join(ran)}" if ran else "nothing to do"))  # noqa: T201
+    finally:
+        await database.close()
+
+
+async def _status(settings: Settings, migrations: Migrations) -> None:
+    database = await _open(settings, migrations)
+    try:
+        state = await migrations.state(database, settings.table_prefix)
+        answer = {
+            "owner": migrations.owner,
+            "dialect": database.dialect,
+            "current": state.current,
+            "head": state.head,
+            "state": state.state,
+        }
+        print(json.dumps(answer))  # noqa: T201
+    finally:
+        await database.close()
+
+
+async def _adopt(settings: Settings, migrations: Migrations, adopt: Adopter, dry_run: bool) -> None:
+    database = await _open(settings, migrations)
+    try:
+        await adopt_database(database, settings.table_prefix, migrations, adopt, dry_run=dry_run)
+    finally:
+        await database.close()
+
+
+async def _open(settings: Settings, migrations: Migrations) -> Database:
+    return await Database.open(settings.database_url_for(migrations.owner), table_prefix=settings.table_prefix)

@@ -1,0 +1,234 @@
+"""One way to a database for every owner: reads that never block, transactions that are whole or not at all.
+
+SQLite: one writer connection (BEGIN IMMEDIATE, one transaction at a time in the order of asking) and a few readers that
+cannot write. MySQL and MariaDB: a pool of writers at READ COMMITTED and one of readers in read-only sessions. Times are
+UTC throughout: the session's time zone is +00:00, and Python's datetimes are naive.
+
+Beware of rowcount on MySQL: the driver asks for *found* rows, so an UPDATE that changes nothing still counts its row,
+and `INSERT … ON DUPLICATE KEY UPDATE` does not tell a new row from an old one.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Literal, TypeVar
+
+import structlog
+from sqlalchemy import exc, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from intertie_chassis import database_errors, mysql, sqlite
+from intertie_chassis.errors import StartupError, Unavailable
+from intertie_chassis.settings import with_async_driver
+
+T = TypeVar("T")
+Work = Callable[[AsyncConnection], Awaitable[T]]
+
+_log = structlog.get_logger()
+_MOST_ATTEMPTS = 5
+_WRONG_ACCESS = {1044, 1045, 1049, 1130, 1698}  # MySQL: access denied, unknown database, host not allowed
+
+
+class Database:
+    """An open database. Made by `open`, ended by `close`."""
+
+    def __init__(self, url: str, *, pool_size: int = 8, table_prefix: str = "") -> None:
+        """For `open`; connects to nothing yet."""
+        self._url = with_async_driver(url)
+        self.dialect: Literal["sqlite", "mysql"] = "sqlite" if self._url.startswith("sqlite") else "mysql"
+        self.table_prefix = table_prefix
+        self._writer_lock = asyncio.Lock()
+        self._version_lock = asyncio.Lock()
+        self._version_reader: AsyncConnection | None = None
+        self._running: set[asyncio.Task[object]] = set()
+        self._writer: AsyncEngine
+        self._reader: AsyncEngine
+        if self.dialect == "sqlite":
+            self._writer, self._reader = sqlite.writer_engine(self._url), sqlite.reader_engine(self._url, pool_size)
+        else:
+            self._writer = mysql.writer_engine(self._url, pool_size)
+            self._reader = mysql.reader_engine(self._url, pool_size)
+
+    @classmethod
+    async def open(cls, url: str, *, pool_size: int = 8, table_prefix: str = "") -> "Database":
+        """Opens the database and checks that what is committed survives a power cut (a loud warning if not).
+
+        A MySQL server that is away is no fault here: the database heals when the server comes. `url` may leave out the
+        driver. Raises StartupError when the URL, the account or the SQLite file can never work.
+        """
+        try:
+            database = cls(url, pool_size=pool_size, table_prefix=table_prefix)
+        except (exc.ArgumentError, exc.NoSuchModuleError, ValueError) as error:
+            raise StartupError("the database URL cannot be understood; see INTERTIE_DATABASE_URL") from error
+        try:
+            if database.dialect == "sqlite":
+                sqlite.make_directory(database._url)
+                await sqlite.check(database._writer)
+            else:
+                await mysql.check(database._writer)
+        except (exc.SQLAlchemyError, OSError) as error:
+            number = database_errors.error_number(error)
+            if database.dialect == "sqlite" or number in _WRONG_ACCESS:
+                await database.close()
+                raise StartupError(f"the database {database.shown_url} cannot be opened: {_cause(error)}") from error
+            _log.warning("database is away; waiting for it", database=database.shown_url, cause=_cause(error))
+        return database
+
+    @property
+    def is_mariadb(self) -> bool:
+        """Whether the server is MariaDB; known from the first connection on, False before."""
+        return bool(getattr(self._writer.dialect, "is_mariadb", False))
+
+    @property
+    def shown_url(self) -> str:
+        """The URL without its password, for people."""
+        return self._writer.url.render_as_string(hide_password=True)
+
+    async def close(self) -> None:
+        """Waits for the transactions that run, then closes every connection."""
+        while self._running:
+            await asyncio.wait(set(self._running))
+        if self._version_reader is not None:
+            await self._version_reader.close()
+        await self._reader.dispose()
+        await self._writer.dispose()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that sees what is committed and can write nothing.
+
+        On SQLite one consistent snapshot for as long as it is held (hold it shortly: it keeps the WAL from shrinking),
+        on MySQL each statement its own. Raises Unavailable (STORE_UNAVAILABLE) when the store is away or no connection
+        comes free within 2 s; other database errors as SQLAlchemy's.
+        """
+        try:
+            async with self._reader.connect() as connection:
+                yield connection
+        except exc.SQLAlchemyError as error:
+            raise _translated(error) from error
+
+    async def transaction(self, work: Work[T], *, timeout: float = 10.0) -> T:
+        """Runs `work(connection)` in one transaction, commits, and gives its result.
+
+        `work` is run again (at most 5 times in all) after a deadlock, a lock wait or a busy file, so it must have no
+        effect but through its connection. The whole runs shielded: when the caller is cancelled, it still commits or
+        rolls back, within `timeout` seconds. Raises Unavailable (STORE_UNAVAILABLE) when the store is away, when time
+        runs out, or when the connection died during the commit: then nobody knows whether it is committed, so the
+        caller must be able to ask again. Other database errors pass as SQLAlchemy's.
+        """
+        task = asyncio.ensure_future(self._transaction(work, timeout))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def _transaction(self, work: Work[T], timeout: float) -> T:
+        try:
+            async with asyncio.timeout(timeout) as limit:
+                return await self._attempts(work)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise _away("the database did not finish in time; try again") from error
+
+    async def _attempts(self, work: Work[T]) -> T:
+        for attempt in range(1, _MOST_ATTEMPTS + 1):
+            try:
+                return await self._once(work)
+            except exc.SQLAlchemyError as error:
+                if not database_errors.is_conflict(error) or attempt == _MOST_ATTEMPTS:
+                    raise _translated(error) from error
+                _log.debug("transaction met another one; trying again", attempt=attempt, cause=_cause(error))
+            # Full jitter: two transactions that deadlocked must not meet again at the same moment.
+            await asyncio.sleep(random.uniform(0.002, 0.02 * 2**attempt))
+        raise AssertionError("unreachable")
+
+    async def _once(self, work: Work[T]) -> T:
+        if self.dialect == "sqlite":
+            async with self._writer_lock, self._writer.begin() as connection:
+                return await work(connection)
+        async with self._writer.begin() as connection:
+            return await work(connection)
+
+    @asynccontextmanager
+    async def exclusive(self, name: str, *, wait: float = 60.0) -> AsyncIterator[AsyncConnection]:
+        """A connection for changing the schema, held by one process at a time under the name `name`.
+
+        On SQLite it is one transaction, committed at the end; on MySQL every statement commits by itself, as DDL does
+        anyway. Raises Unavailable when another process holds it longer than `wait` seconds.
+        """
+        async with (
+            self._exclusive_sqlite(wait)
+            if self.dialect == "sqlite"
+            else self._exclusive_mysql(name, wait) as connection
+        ):
+            yield connection
+
+    @asynccontextmanager
+    async def _exclusive_sqlite(self, wait: float) -> AsyncIterator[AsyncConnection]:
+        deadline = asyncio.get_running_loop().time() + wait
+        async with self._writer_lock:
+            while True:
+                connection = await self._writer.connect()
+                try:
+                    await connection.begin()
+                    await connection.exec_driver_sql("SELECT 1")  # only now is BEGIN IMMEDIATE sent
+                    break
+                except exc.SQLAlchemyError as error:
+                    await connection.close()
+                    busy = database_errors.is_conflict(error)
+                    if not busy or asyncio.get_running_loop().time() > deadline:
+                        raise _translated(error) from error
+            try:
+                yield connection
+                await connection.commit()
+            finally:
+                await connection.close()
+
+    @asynccontextmanager
+    async def _exclusive_mysql(self, name: str, wait: float) -> AsyncIterator[AsyncConnection]:
+        engine = mysql.schema_engine(self._url)
+        try:
+            async with engine.connect() as connection:
+                # Lock names are the server's, not the database's, and at most 64 characters.
+                lock = text("SELECT GET_LOCK(LEFT(CONCAT('intertie:', :name, ':', DATABASE()), 64), :wait)")
+                if await connection.scalar(lock, {"name": name, "wait": wait}) != 1:
+                    raise _away(f"another process has been changing the {name} tables for {wait:.0f} s; try again")
+                yield connection
+        except exc.SQLAlchemyError as error:
+            raise _translated(error) from error
+        finally:
+            await engine.dispose()  # ends the session, and with it the lock
+
+    async def data_version(self) -> int | None:
+        """On SQLite a number that changes when any connection, also of another process, has committed; None on MySQL.
+
+        Numbers are comparable between calls on one Database only.
+        """
+        if self.dialect != "sqlite":
+            return None
+        # The pragma's number has no meaning across two connections, so one reader is kept for it.
+        async with self._version_lock:
+            if self._version_reader is None:
+                connection = await self._reader.connect()
+                self._version_reader = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            result = await self._version_reader.exec_driver_sql("PRAGMA data_version")
+            return int(result.scalar_one())
+
+
+def _away(message: str) -> Unavailable:
+    return Unavailable(message, reason="STORE_UNAVAILABLE", retry_after=1)
+
+
+def _translated(error: Exception) -> Exception:
+    """Unavailable when the store is away or crowded; else the error itself."""
+    if database_errors.is_away(error) or database_errors.is_conflict(error):
+        _log.warning("database is not available", cause=_cause(error))
+        return _away("the database is not available at the moment; try again")
+    return error
+
+
+def _cause(error: BaseException) -> str:
+    """The driver's text on one line, for the log only."""
+    original = getattr(error, "orig", None) or error
+    return " ".join(str(original).split())[:300]

@@ -1,0 +1,151 @@
+"""Messages that must reach another service exactly when a transaction commits: written in it, sent after it.
+
+A row is one message (for audit: one serialised batch of entries). It is deleted once the receiver has taken it: it may
+be sent twice, never less than once, so receivers recognise what they have. Any number of replicas may drain at once.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    delete,
+    insert,
+    select,
+)
+from sqlalchemy.dialects.mysql import DATETIME, LONGBLOB
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from intertie_chassis.clock import utc_now
+from intertie_chassis.database import Database
+from intertie_chassis.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    Internal,
+    IntertieError,
+    InvalidArgument,
+)
+from intertie_chassis.ids import new_ulid
+
+Send = Callable[[bytes], Awaitable[None]]
+
+_log = structlog.get_logger()
+_BATCH = 32
+_POLL_SECONDS = 1.0
+_FIRST_PAUSE = 0.2
+_LONGEST_PAUSE = 5.0
+_REFUSED_PAUSE = 60.0
+_REFUSALS = (InvalidArgument, AlreadyExists, FailedPrecondition, Internal)
+"""What a receiver answers to one message that it will not take; anything else concerns them all."""
+
+
+def outbox_table(metadata: MetaData, name: str) -> Table:
+    """The table, for queries and for the owner's migration: id, batch_id (unique), payload, created_at."""
+    return Table(
+        name,
+        metadata,
+        Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+        Column("batch_id", String(26), nullable=False, unique=True),
+        Column("payload", LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb"), nullable=False),
+        Column("created_at", DateTime().with_variant(DATETIME(fsp=6), "mysql", "mariadb"), nullable=False),
+        sqlite_autoincrement=True,
+        mysql_engine="InnoDB",
+        mysql_charset="utf8mb4",
+    )
+
+
+class Outbox:
+    """The outbox in one table of one database."""
+
+    def __init__(self, database: Database, table: Table) -> None:
+        self._database = database
+        self._table = table
+        self._woken = asyncio.Event()
+        self._refused: dict[int, float] = {}
+
+    async def append(self, connection: AsyncConnection, payload: bytes) -> str:
+        """Writes a message within the caller's transaction; gives its batch id."""
+        batch_id = new_ulid()
+        row = {"batch_id": batch_id, "payload": payload, "created_at": utc_now()}
+        await connection.execute(insert(self._table), row)
+        return batch_id
+
+    def wake(self) -> None:
+        """Says that a transaction with a message has committed, so that it is sent now and not at the next poll."""
+        self._woken.set()
+
+    async def drain(self, send: Send) -> None:
+        """Sends what is there and what comes, in the order of writing, until cancelled; for `run_in_background`.
+
+        `send` returns when the receiver has the message for good. When it raises, the messages wait and are tried again
+        after at most 5 s. One that the receiver refuses for itself (InvalidArgument and the like) is logged loudly,
+        steps aside for a minute, and holds nobody else up.
+        """
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                sent = await self.drain_once(send)
+            except IntertieError as error:
+                _log.warning("outbox waits", table=self._table.name, reason=error.reason, cause=error.message)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                continue
+            pause = _FIRST_PAUSE
+            if not sent:
+                await self._wait()
+
+    async def drain_once(self, send: Send) -> int:
+        """Sends at most one batch; gives how many messages were sent and deleted.
+
+        Raises what `send` raised (what was sent before is deleted all the same) and Unavailable from the store.
+        """
+        self._woken.clear()
+        now = time.monotonic()
+        self._refused = {row: until for row, until in self._refused.items() if until > now}
+        query = select(self._table.c.id, self._table.c.payload).order_by(self._table.c.id).limit(_BATCH)
+        if self._refused:
+            query = query.where(self._table.c.id.not_in(list(self._refused)))
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).all()
+        done: list[int] = []
+        try:
+            for row in rows:
+                try:
+                    await send(bytes(row.payload))
+                    done.append(row.id)
+                except _REFUSALS as error:
+                    self._refused[row.id] = time.monotonic() + _REFUSED_PAUSE
+                    _log.error(
+                        "message refused by its receiver; it stays in the outbox",
+                        table=self._table.name,
+                        row=row.id,
+                        reason=error.reason,
+                        cause=error.message,
+                    )
+        finally:
+            if done:
+                await self._delete(done)
+        return len(done)
+
+    async def _delete(self, ids: list[int]) -> None:
+        async def work(connection: AsyncConnection) -> None:
+            # By primary key and in order: two replicas that drain at once then wait for each other, not deadlock.
+            await connection.execute(delete(self._table).where(self._table.c.id.in_(sorted(ids))))
+
+        await self._database.transaction(work)
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(_POLL_SECONDS):
+                await self._woken.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,75 @@
+"""How a SQLite file is opened: one writer that commits durably, readers that cannot write."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlalchemy import event, make_url
+from sqlalchemy.engine import Connection
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from intertie_chassis.errors import StartupError
+
+_log = structlog.get_logger()
+_BUSY_MS = 5000
+_COMMON = ("PRAGMA foreign_keys=ON", f"PRAGMA busy_timeout={_BUSY_MS}", "PRAGMA mmap_size=0")
+
+
+def writer_engine(url: str) -> AsyncEngine:
+    """The engine of the one writing connection.
+
+    Every transaction takes the write lock at its start: a read that becomes a write later would fail at once
+    (BUSY_SNAPSHOT), and pysqlite's own BEGIN comes too late to stop lost updates.
+    """
+    engine = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=5, hide_parameters=True)
+    # FULL: NORMAL loses every commit since the last checkpoint when the power fails.
+    _prepare(engine, "PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", *_COMMON, begin="BEGIN IMMEDIATE")
+    return engine
+
+
+def reader_engine(url: str, pool_size: int) -> AsyncEngine:
+    """The engine of the readers. They never checkpoint, so the WAL-reset bug of older SQLite versions cannot bite."""
+    engine = create_async_engine(url, pool_size=min(pool_size, 4), max_overflow=0, pool_timeout=2, hide_parameters=True)
+    _prepare(engine, *_COMMON, "PRAGMA wal_autocheckpoint=0", "PRAGMA query_only=ON", begin="BEGIN")
+    return engine
+
+
+def _prepare(engine: AsyncEngine, *pragmas: str, begin: str) -> None:
+    @event.listens_for(engine.sync_engine, "connect")
+    def on_connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(pragma)
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+
+def make_directory(url: str) -> None:
+    """Makes the directory of the file. Raises StartupError for a database in memory, which cannot be shared."""
+    path = make_url(url).database
+    if not path or path == ":memory:" or path.startswith("file:"):
+        raise StartupError("a SQLite database must be a file: sqlite:////path/to/file.db")
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+
+
+async def check(engine: AsyncEngine) -> None:
+    """Logs the version, and warns when it or its settings do not keep what is committed."""
+    async with engine.connect() as connection:
+        synchronous = await connection.exec_driver_sql("PRAGMA synchronous")
+        journal = await connection.exec_driver_sql("PRAGMA journal_mode")
+        durable, mode = int(synchronous.scalar_one()) >= 2, str(journal.scalar_one())
+    _log.info("sqlite is open", version=sqlite3.sqlite_version, journal_mode=mode, file=engine.url.database)
+    if has_wal_reset_bug(sqlite3.sqlite_version_info):
+        _log.info("this sqlite has the WAL-reset bug; one writing connection a file avoids it", fixed_in="3.51.3")
+    if not durable or mode != "wal":
+        _log.error("DURABILITY DEGRADED: acknowledged data may be lost", journal_mode=mode, synchronous_full=durable)
+
+
+def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
+    """Whether two connections that write or checkpoint at once may corrupt the file (sqlite.org/wal.html)."""
+    return version < (3, 51, 3) and version not in ((3, 44, 6), (3, 50, 7))
