@@ -14,7 +14,7 @@ SQL_LIBRARIES = ("sqlalchemy", "alembic", "asyncmy", "aiosqlite")
 #: files that speak SQL, by what they are about
 SQL_NOUNS = {"store", "tables", "migrations", "adopt", "adoption"}
 CHASSIS_SQL_NOUNS = {"database", "database_errors", "mysql", "sqlite", "outbox", "migrations", "adoption", "existing"}
-#: files of a service that know protobuf, by what they are about; __main__ hands the generated registration to the server
+#: files of a service that know protobuf, by what they are about; __main__ gives the server the generated registration
 CONTRACT_NOUNS = {"convert", "service", "clients", "client", "__main__"}
 #: files of a service that compute and touch nothing
 PURE_NOUNS = {"model", "signatures", "chain"}
