@@ -1,0 +1,1 @@
+"""Named transformations of one value, with arguments, and the chains that a column's value goes through."""
