@@ -104,6 +104,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The resource is in use by others that must go first. (FAILED_PRECONDITION)"""
     ERROR_REASON_CONFLICT: _ErrorReason.ValueType  # 40
     """The resource changed meanwhile; read it again. (ABORTED)"""
+    ERROR_REASON_NOT_FOUND: _ErrorReason.ValueType  # 41
+    """There is no such thing; more specific reasons exist for most. (NOT_FOUND)"""
+    ERROR_REASON_ALREADY_EXISTS: _ErrorReason.ValueType  # 42
+    """It exists already; more specific reasons exist for most. (ALREADY_EXISTS)"""
+    ERROR_REASON_FAILED_PRECONDITION: _ErrorReason.ValueType  # 43
+    """The present state does not allow this; more specific reasons exist for most. (FAILED_PRECONDITION)"""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused. The name without its prefix is the `reason` of the google.rpc.ErrorInfo that every error
@@ -192,4 +198,10 @@ ERROR_REASON_RESOURCE_IN_USE: ErrorReason.ValueType  # 39
 """The resource is in use by others that must go first. (FAILED_PRECONDITION)"""
 ERROR_REASON_CONFLICT: ErrorReason.ValueType  # 40
 """The resource changed meanwhile; read it again. (ABORTED)"""
+ERROR_REASON_NOT_FOUND: ErrorReason.ValueType  # 41
+"""There is no such thing; more specific reasons exist for most. (NOT_FOUND)"""
+ERROR_REASON_ALREADY_EXISTS: ErrorReason.ValueType  # 42
+"""It exists already; more specific reasons exist for most. (ALREADY_EXISTS)"""
+ERROR_REASON_FAILED_PRECONDITION: ErrorReason.ValueType  # 43
+"""The present state does not allow this; more specific reasons exist for most. (FAILED_PRECONDITION)"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
