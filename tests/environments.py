@@ -21,10 +21,15 @@ OURS: dict[NormalizedName, Path] = {
 }
 
 
-def build_wheels(into: Path) -> None:
-    """Build a wheel of each of our distributions, from their sources as they are."""
-    command = [*PIP, "wheel", "--no-deps", "--no-build-isolation", "--no-index", f"--wheel-dir={into}"]
-    subprocess.run([*command, *map(str, OURS.values())], check=True)
+def wheels_of(names: Iterable[NormalizedName], directory: Path) -> list[str]:
+    """Give a wheel of each of these distributions of ours; what is not yet in ``directory`` is built from source."""
+    built = {canonicalize_name(wheel.name.split("-")[0]): str(wheel) for wheel in directory.glob("*.whl")}
+    sources = [str(OURS[name]) for name in names if name not in built]
+    if not sources:
+        return [built[name] for name in names]
+    command = [*PIP, "wheel", "--no-deps", "--no-build-isolation", "--no-index", f"--wheel-dir={directory}"]
+    subprocess.run([*command, *sources], check=True)
+    return wheels_of(names, directory)
 
 
 def needed_by(name: str) -> tuple[set[NormalizedName], set[NormalizedName]]:
@@ -63,9 +68,9 @@ def _wanted(requirements: Iterable[str], extras: set[str]) -> list[Requirement]:
 def create(directory: Path, name: str, wheels: Path) -> Path:
     """Make an environment for the distribution ``name`` and return its interpreter.
 
-    Ours are installed from ``wheels`` by pip. What they declare of other people's is linked out of the environment that
-    runs the tests, package by package, so that nothing else is there to be imported by accident; pip then checks that
-    no requirement is missing.
+    Ours are built into the directory ``wheels``, once each, and installed by pip. What they declare of other people's is
+    linked out of the environment that runs the tests, package by package, so that nothing else is there to be imported by
+    accident; pip then checks that no requirement is missing.
     """
     venv.create(directory, symlinks=True)
     interpreter = directory / "bin" / "python"
@@ -77,8 +82,7 @@ def create(directory: Path, name: str, wheels: Path) -> Path:
             link = packages / file.parts[0]
             if file.parts[0] != ".." and not link.exists():
                 link.symlink_to(here / file.parts[0])
-    chosen = [str(wheel) for wheel in wheels.glob("*.whl") if canonicalize_name(wheel.name.split("-")[0]) in ours]
     install = ["--python", str(interpreter), "install", "--no-deps", "--no-index", "--no-compile"]
-    subprocess.run([*PIP, *install, *chosen], check=True)
+    subprocess.run([*PIP, *install, *wheels_of(ours, wheels)], check=True)
     subprocess.run([*PIP, "--python", str(interpreter), "check"], check=True, capture_output=True)
     return interpreter
