@@ -68,9 +68,9 @@ def _wanted(requirements: Iterable[str], extras: set[str]) -> list[Requirement]:
 def create(directory: Path, name: str, wheels: Path) -> Path:
     """Make an environment for the distribution ``name`` and return its interpreter.
 
-    Ours are built into the directory ``wheels``, once each, and installed by pip. What they declare of other people's is
-    linked out of the environment that runs the tests, package by package, so that nothing else is there to be imported by
-    accident; pip then checks that no requirement is missing.
+    Ours are built into the directory ``wheels``, once each, and installed by pip. What they declare of other people's
+    is linked out of the environment that runs the tests, package by package, so that nothing else is there to be
+    imported by accident; pip then checks that no requirement is missing.
     """
     venv.create(directory, symlinks=True)
     interpreter = directory / "bin" / "python"
