@@ -39,7 +39,7 @@ generate: setup ## generate the contracts' code and the reference pages in docs/
 	$(BIN)/python scripts/generate_contracts.py
 	$(BIN)/python scripts/generate_docs.py
 
-release-contracts: setup $(GOOGLEAPIS) ## promise today's contracts: from now on a breaking change to them fails the check
+release-contracts: $(VENV)/.locked $(GOOGLEAPIS) ## promise today's contracts: from now on a breaking change to them fails the check
 	$(BIN)/buf build protos --as-file-descriptor-set --exclude-source-info -o $(RELEASED)
 
 lock: ## make requirements.lock anew from requirements.in (needs uv)
