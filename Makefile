@@ -42,8 +42,8 @@ generate: setup ## generate the contracts' code and the reference pages in docs/
 release-contracts: $(VENV)/.locked $(GOOGLEAPIS) ## promise today's contracts: from now on a breaking change to them fails the check
 	$(BIN)/buf build protos --as-file-descriptor-set --exclude-source-info -o $(RELEASED)
 
-lock: ## make requirements.lock anew from requirements.in (needs uv)
-	uv pip compile requirements.in --universal --python-version 3.11 --upgrade --generate-hashes \
+lock: ## bring requirements.lock in line with requirements.in (needs uv; ARGS=--upgrade takes newer versions)
+	uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes $(ARGS) \
 		--no-emit-index-url --no-annotate --no-header --quiet -o requirements.lock
 
 clean: ## remove the environment and all caches; data/ stays

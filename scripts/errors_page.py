@@ -9,6 +9,7 @@ from pathlib import Path
 from google.protobuf import descriptor_pb2
 
 from intertie.api.v1 import errors_pb2
+from intertie_mapper.errors import TargetReason
 from intertie_mapping.errors import DocumentReason, Reason
 
 CONTRACTS = Path(__file__).resolve().parent.parent / "protos"
@@ -79,12 +80,16 @@ def _row(name: str, comment: str) -> str:
     if match is None:
         raise ValueError(f"the comment of {name} must end in its code, as in (NOT_FOUND)")
     code = match["code"] + (f", HTTP {match['status']}" if match["status"] else "")
-    return f"| `{name.removeprefix(PREFIX)}` | {code} | {comment[: match.start()]} |\n"
+    return f"| `{name.removeprefix(PREFIX)}` | {code} | {_cell(comment[: match.start()])} |\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def render() -> str:
     """Give the page's text; ValueError when a reason is not explained."""
     rows = [_row(name, comment) for name, comment in _comments().items() if not name.endswith("_UNSPECIFIED")]
-    documents = [f"| `{reason.value}` | {reason.sentence} |\n" for reason in DocumentReason]
-    records = [f"| `{reason.value}` | {reason.sentence} |\n" for reason in Reason]
+    documents = [f"| `{reason.value}` | {_cell(reason.sentence)} |\n" for reason in DocumentReason]
+    records = [f"| `{reason.value}` | {_cell(reason.sentence)} |\n" for reason in (*Reason, *TargetReason)]
     return "".join([HEAD, *rows, DOCUMENTS, *documents, RECORDS, *records])
