@@ -123,7 +123,7 @@ class Plan:
         column: str,
         reason: str,
         *,
-        type: str | _Keep = KEEP,  # noqa: A002
+        type: str | _Keep = KEEP,
         nullable: bool | _Keep = KEEP,
         default: str | _Keep | None = KEEP,
         collation: str | _Keep | None = KEEP,

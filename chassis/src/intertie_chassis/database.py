@@ -58,12 +58,13 @@ class Database:
         driver. Raises StartupError when the URL, the account or the SQLite file can never work.
         """
         try:
+            if with_async_driver(url).startswith("sqlite"):
+                sqlite.make_directory(url)
             database = cls(url, pool_size=pool_size, table_prefix=table_prefix)
         except (exc.ArgumentError, exc.NoSuchModuleError, ValueError) as error:
             raise StartupError("the database URL cannot be understood; see INTERTIE_DATABASE_URL") from error
         try:
             if database.dialect == "sqlite":
-                sqlite.make_directory(database._url)
                 await sqlite.check(database._writer)
             else:
                 await mysql.check(database._writer)
@@ -209,11 +210,18 @@ class Database:
             return None
         # The pragma's number has no meaning across two connections, so one reader is kept for it.
         async with self._version_lock:
-            if self._version_reader is None:
-                connection = await self._reader.connect()
-                self._version_reader = await connection.execution_options(isolation_level="AUTOCOMMIT")
-            result = await self._version_reader.exec_driver_sql("PRAGMA data_version")
-            return int(result.scalar_one())
+            try:
+                if self._version_reader is None:
+                    self._version_reader = await self._reader.connect()
+                result = await self._version_reader.exec_driver_sql("PRAGMA data_version")
+                version = int(result.scalar_one())
+                await self._version_reader.rollback()  # else the next one would look at the same snapshot
+            except BaseException as error:
+                reader, self._version_reader = self._version_reader, None
+                if reader is not None:
+                    await reader.close()
+                raise _translated(error) if isinstance(error, exc.SQLAlchemyError) else error
+            return version
 
 
 def _away(message: str) -> Unavailable:

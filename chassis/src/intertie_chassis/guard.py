@@ -110,7 +110,7 @@ class Guard(grpc.aio.ServerInterceptor):
         return make(
             behaviour,
             request_deserializer=_tolerant(handler.request_deserializer),
-            response_serializer=handler.response_serializer,
+            response_serializer=handler.response_serializer if handler.response_streaming else None,
         )
 
     def enter(self, is_stream: bool) -> None:
@@ -156,7 +156,9 @@ class _Call:
         self._rule = rule
         self._is_stream = bool(handler is not None and handler.response_streaming)
         self._behaviour: Callable[..., Any] = _unknown
+        self._encode: Callable[[Any], bytes] = bytes
         if handler is not None:
+            self._encode = handler.response_serializer or bytes
             shapes = (handler.unary_unary, handler.unary_stream, handler.stream_unary, handler.stream_stream)
             self._behaviour = next(shape for shape in shapes if shape is not None)
 
@@ -164,7 +166,9 @@ class _Call:
         """For the two shapes with one answer."""
 
         async def answer() -> Any:
-            return await self._behaviour(_checked(request), context)
+            response = await self._behaviour(_checked(request), context)
+            # Encoded here and not by grpc, so that an answer of the wrong type is an error like any other.
+            return self._encode(response)
 
         return await self._run(context, answer)
 

@@ -27,7 +27,7 @@ _QUIET = {
 Event = MutableMapping[str, Any]
 
 
-def configure(name: str, format: str = "auto", level: str = "info") -> None:  # noqa: A002
+def configure(name: str, format: str = "auto", level: str = "info") -> None:
     """Sets up logging for the process `name`.
 
     Args:

@@ -50,11 +50,14 @@ def _prepare(engine: AsyncEngine, *pragmas: str, begin: str) -> None:
 
 
 def make_directory(url: str) -> None:
-    """Makes the directory of the file. Raises StartupError for a database in memory, which cannot be shared."""
+    """Makes the directory of the file. Raises StartupError when it cannot, and for a database in memory."""
     path = make_url(url).database
     if not path or path == ":memory:" or path.startswith("file:"):
         raise StartupError("a SQLite database must be a file: sqlite:////path/to/file.db")
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartupError(f"the directory {Path(path).parent} cannot be made ({error.strerror})") from error
 
 
 async def check(engine: AsyncEngine) -> None:

@@ -1,0 +1,181 @@
+"""What happens to a Database when MariaDB deadlocks, drops connections, or is away."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from intertie_chassis.database import Database
+from intertie_chassis.errors import StartupError, Unavailable
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def event_loop_policy(request: pytest.FixtureRequest) -> Any:
+    """Both loops: a connection that dies under uvloop raises another exception (asyncmy #158)."""
+    if request.param == "asyncio":
+        return asyncio.DefaultEventLoopPolicy()
+    import uvloop
+
+    return uvloop.EventLoopPolicy()
+
+
+@pytest.fixture
+async def database(mariadb_url: str) -> AsyncIterator[Database]:
+    """An open database with two rows."""
+    opened = await Database.open(mariadb_url, pool_size=4)
+
+    async def work(connection: AsyncConnection) -> None:
+        await connection.execute(text("CREATE TABLE t (id INT PRIMARY KEY, value INT NOT NULL) ENGINE=InnoDB"))
+        await connection.execute(text("INSERT INTO t VALUES (1, 0), (2, 0)"))
+
+    await opened.transaction(work)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def administrator(mariadb_server: Any, mariadb_url: str) -> Iterator[Any]:
+    """A connection beside the suite's, to do harm with."""
+    connection = mariadb_server.connect(mariadb_url.rpartition("/")[2])
+    yield connection
+    connection.close()
+
+
+def _kill_others(administrator: Any) -> int:
+    with administrator.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+        )
+        ids = [row[0] for row in cursor.fetchall()]
+        for identifier in ids:
+            cursor.execute(f"KILL {identifier}")
+    return len(ids)
+
+
+async def test_a_deadlock_is_run_again(database: Database) -> None:
+    barrier = asyncio.Barrier(2)
+    runs: list[int] = []
+
+    def crossing(first: int, second: int) -> Any:
+        met = False
+
+        async def work(connection: AsyncConnection) -> None:
+            nonlocal met
+            runs.append(first)
+            await connection.execute(text("UPDATE t SET value = value + 1 WHERE id = :id"), {"id": first})
+            if not met:
+                met = True
+                await barrier.wait()
+            await connection.execute(text("UPDATE t SET value = value + 1 WHERE id = :id"), {"id": second})
+
+        return work
+
+    await asyncio.gather(database.transaction(crossing(1, 2)), database.transaction(crossing(2, 1)))
+    assert len(runs) == 3  # one of the two ran twice
+    async with database.read() as connection:
+        assert list(await connection.scalars(text("SELECT value FROM t ORDER BY id"))) == [2, 2]
+
+
+async def test_killed_connections_are_replaced_unnoticed(database: Database, administrator: Any) -> None:
+    for _ in range(3):
+        async with database.read() as connection:
+            await connection.scalar(text("SELECT 1"))
+        assert _kill_others(administrator) >= 2
+        async with database.read() as connection:
+            assert await connection.scalar(text("SELECT COUNT(*) FROM t")) == 2
+
+        async def add(connection: AsyncConnection) -> None:
+            await connection.execute(text("UPDATE t SET value = value + 1 WHERE id = 1"))
+
+        await database.transaction(add)
+    async with database.read() as connection:
+        assert await connection.scalar(text("SELECT value FROM t WHERE id = 1")) == 3
+
+
+async def test_a_connection_that_dies_before_the_commit_is_never_a_success(
+    database: Database, administrator: Any
+) -> None:
+    async def work(connection: AsyncConnection) -> None:
+        await connection.execute(text("UPDATE t SET value = 8 WHERE id = 2"))
+        _kill_others(administrator)
+
+    with pytest.raises(Unavailable) as caught:
+        await database.transaction(work)
+    assert (caught.value.reason, caught.value.retry_after) == ("STORE_UNAVAILABLE", 1)
+    async with database.read() as connection:
+        assert await connection.scalar(text("SELECT value FROM t WHERE id = 2")) == 0
+
+
+async def test_a_read_whose_connection_dies_is_unavailable(database: Database, administrator: Any) -> None:
+    with pytest.raises(Unavailable):
+        async with database.read() as connection:
+            await connection.scalar(text("SELECT 1"))
+            _kill_others(administrator)
+            await connection.scalar(text("SELECT 1"))
+
+
+async def test_a_crowded_pool_is_unavailable_within_its_time(database: Database) -> None:
+    release = asyncio.Event()
+    inside = 0
+
+    async def hold(_connection: AsyncConnection) -> None:
+        nonlocal inside
+        inside += 1
+        await _connection.scalar(text("SELECT 1"))
+        await release.wait()
+
+    held = [asyncio.create_task(database.transaction(hold)) for _ in range(4)]
+    while inside < 4:
+        await asyncio.sleep(0.01)
+    with pytest.raises(Unavailable) as caught:
+        await database.transaction(hold)
+    assert caught.value.reason == "STORE_UNAVAILABLE"
+    release.set()
+    await asyncio.gather(*held)
+
+
+async def test_a_server_that_is_away_is_waited_for(free_port: int) -> None:
+    database = await Database.open(f"mysql://nobody:hunter2@127.0.0.1:{free_port}/nothing")
+    with pytest.raises(Unavailable) as caught:
+        async with database.read():
+            pytest.fail("connected to nothing")
+    assert "hunter2" not in str(caught.value)
+    await database.close()
+
+
+async def test_a_wrong_password_is_said_at_once_and_not_repeated(mariadb_server: Any, mariadb_url: str) -> None:
+    database_name = mariadb_url.rpartition("/")[2]
+    with pytest.raises(StartupError) as caught:
+        await Database.open(f"mariadb://intertie:hunter2@127.0.0.1:{mariadb_server.port}/{database_name}")
+    assert "hunter2" not in str(caught.value)
+    assert database_name in str(caught.value)
+
+
+async def test_sessions_are_strict_and_in_utc(database: Database) -> None:
+    query = "SELECT @@time_zone, @@innodb_lock_wait_timeout, @@sql_mode, @@tx_isolation, @@character_set_client"
+
+    async def work(connection: AsyncConnection) -> Any:
+        return (await connection.execute(text(query))).one()
+
+    zone, lock_wait, mode, isolation, charset = await database.transaction(work)
+    assert (zone, lock_wait, isolation, charset) == ("+00:00", 5, "READ-COMMITTED", "utf8mb4")
+    assert "STRICT_TRANS_TABLES" in mode
+    assert database.is_mariadb
+
+
+async def test_what_does_not_fit_is_an_error_and_not_cut(database: Database) -> None:
+    from sqlalchemy import exc
+
+    from intertie_chassis import database_errors
+
+    async def work(connection: AsyncConnection) -> None:
+        await connection.execute(text("INSERT INTO t VALUES (99999999999, 1)"))
+
+    with pytest.raises(exc.DBAPIError) as caught:
+        await database.transaction(work)
+    assert database_errors.is_data_error(caught.value)
+
+
