@@ -1,0 +1,1 @@
+"""Audit: what happened, in an append-only log."""

@@ -1,0 +1,67 @@
+"""AuditService: appends to the log and shows it."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import grpc
+
+from intertie.audit.v1 import audit_pb2, audit_pb2_grpc
+from intertie_audit import convert
+from intertie_audit.clients import Systems
+from intertie_audit.model import SystemFilter
+from intertie_audit.store import Store
+from intertie_audit.tail import Tail
+
+DESCRIPTOR = audit_pb2.DESCRIPTOR.services_by_name["AuditService"]
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class AuditService(audit_pb2_grpc.AuditServiceServicer):
+    """The methods of the contract."""
+
+    def __init__(self, store: Store, tail: Tail, systems: Systems) -> None:
+        self._store = store
+        self._tail = tail
+        self._systems = systems
+
+    async def AppendEntries(
+        self, request: audit_pb2.AppendEntriesRequest, context: Context
+    ) -> audit_pb2.AppendEntriesResponse:
+        """Stores a batch whole or not at all; entries that are there already are left as they are."""
+        appended = await self._store.append(convert.new_entries(request))
+        if appended:
+            self._tail.wake()
+        return audit_pb2.AppendEntriesResponse(appended=appended)
+
+    async def ListEntries(
+        self, request: audit_pb2.ListEntriesRequest, context: Context
+    ) -> audit_pb2.ListEntriesResponse:
+        """A page of entries, the newest first."""
+        limit = convert.list_limit(request)
+        offset, before_id = convert.list_position(request)
+        chosen = convert.list_filter(request, await self._system(request.system))
+        page = await self._store.page(chosen, limit=limit, offset=offset, before_id=before_id)
+        names = await self._systems.names() if convert.are_unnamed(page.entries) else {}
+        return convert.list_response(request, page.entries, page.has_more, names)
+
+    async def GetEntry(self, request: audit_pb2.GetEntryRequest, context: Context) -> audit_pb2.Entry:
+        """One entry."""
+        entry = await self._store.get(convert.entry_number(request))
+        names = await self._systems.names() if convert.are_unnamed([entry]) else {}
+        return convert.entry_message(entry, names)
+
+    async def TailEntries(
+        self, request: audit_pb2.TailEntriesRequest, context: Context
+    ) -> AsyncIterator[audit_pb2.TailEntriesResponse]:
+        """Entries as they come, until the caller has enough."""
+        last, after_id = convert.tail_start(request)
+        system = await self._system(request.system)
+        async with aclosing(self._tail.follow(system, last=last, after_id=after_id)) as followed:
+            async for entries in followed:
+                names = await self._systems.names() if convert.are_unnamed(entries) else {}
+                for response in convert.tail_responses(entries, names):
+                    yield response
+
+    async def _system(self, name: str) -> SystemFilter | None:
+        return await self._systems.filter(name) if name else None

@@ -1,0 +1,13 @@
+"""What audit reads from its environment beside what all processes read."""
+
+from pydantic import Field
+
+from intertie_chassis.settings import Settings
+
+
+class AuditSettings(Settings):
+    """The settings of audit."""
+
+    audit_most_tails: int = Field(
+        64, ge=1, description="Tails that one process keeps open at once; each looks at the database once a second."
+    )
