@@ -1,0 +1,131 @@
+"""The ASGI application: finds who answers, sends the answer, and lets nothing else out.
+
+The receiving routes are looked at before anything else, and nothing of a framework stands in their way.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+
+from intertie_chassis.calls import set_request_id
+from intertie_chassis.errors import Internal, IntertieError, InvalidArgument, ResourceExhausted
+from intertie_gateway.access_log import AccessLog
+from intertie_gateway.asgi import Answer, ClientGone, Receive, Scope, Send
+from intertie_gateway.head import Head
+from intertie_gateway.path_segments import has_dot_segment
+from intertie_gateway.problems import MethodNotAllowed, RouteNotFound, answer_of
+from intertie_gateway.receive import PUSH, WEBHOOK, Receiver
+from intertie_gateway.transcoder import Transcoder
+
+_CLOSED_BY_CLIENT = 499
+_SAFE = ("GET", "HEAD")
+
+Page = Callable[[], Awaitable[Answer]]
+
+
+class Gateway:
+    """Answers every HTTP request."""
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        transcoder: Transcoder,
+        pages: Mapping[bytes, Page],
+        access_log: AccessLog,
+        *,
+        most_calls: int = 256,
+    ) -> None:
+        """Args:
+        pages: what is answered to GET without a token, by its path.
+        most_calls: transcoded requests that are answered at the same time.
+        """
+        self._receiver = receiver
+        self._transcoder = transcoder
+        self._pages = pages
+        self._access_log = access_log
+        self._free_calls = most_calls
+        self._log = structlog.get_logger()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        started = time.perf_counter()
+        head = Head(scope["headers"])
+        request_id = head.request_id
+        try:
+            if head.fault is not None:
+                raise head.fault
+            answer = await self._answer(scope, head, receive)
+        except IntertieError as error:
+            answer = answer_of(error)
+        except ClientGone:
+            answer = None
+        except Exception:
+            # The last line: whatever it was, the client gets our shape and none of its text.
+            self._log.exception("a request failed", request_id=request_id, path=scope["raw_path"].decode("latin-1"))
+            answer = answer_of(Internal(metadata={"request_id": request_id}))
+        if answer is not None:
+            body = answer.body
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": answer.status,
+                    "headers": [
+                        *answer.headers,
+                        (b"content-length", b"%d" % len(body)),
+                        (b"x-request-id", request_id.encode("ascii")),
+                    ],
+                }
+            )
+            await send({"type": "http.response.body", "body": body})
+        client = scope["client"]
+        self._access_log.record(
+            scope["method"],
+            scope["raw_path"],
+            scope["query_string"],
+            answer.status if answer is not None else _CLOSED_BY_CLIENT,
+            time.perf_counter() - started,
+            request_id,
+            client[0] if client else "",
+        )
+
+    async def _answer(self, scope: Scope, head: Head, receive: Receive) -> Answer:
+        path: bytes = scope["raw_path"]
+        if path.startswith(WEBHOOK):
+            segment = path[len(WEBHOOK) :]
+            if segment and b"/" not in segment:
+                return await self._receiver.webhook(segment, scope, head, receive)
+        elif path == PUSH:
+            return await self._receiver.push(scope, head, receive)
+        else:
+            page = self._pages.get(path)
+            if page is not None:
+                if scope["method"] not in _SAFE:
+                    raise MethodNotAllowed(_SAFE)
+                return await page()
+        if has_dot_segment(path):
+            raise InvalidArgument("the path holds a dot segment; write it out")
+        return await self._transcoded(path, scope, head, receive)
+
+    async def _transcoded(self, path: bytes, scope: Scope, head: Head, receive: Receive) -> Answer:
+        match = self._transcoder.find(scope["method"], path)
+        if match is None:
+            if path.endswith(b"/") and self._is_route(path.rstrip(b"/")):
+                raise RouteNotFound("there is no such route; it has a slash too many at its end")
+            raise RouteNotFound
+        if self._free_calls <= 0:
+            raise ResourceExhausted("too many requests are being answered; try again", retry_after=1)
+        self._free_calls -= 1
+        try:
+            set_request_id(head.request_id)
+            return await self._transcoder.answer(match, scope["query_string"], head, receive)
+        finally:
+            self._free_calls += 1
+
+    def _is_route(self, path: bytes) -> bool:
+        if path == PUSH or path in self._pages or (path.startswith(WEBHOOK) and b"/" not in path[len(WEBHOOK) :]):
+            return True
+        try:
+            return self._transcoder.find("GET", path) is not None
+        except IntertieError:
+            return True

@@ -1,0 +1,143 @@
+"""Requests that arrive together leave together: single items in, groups out, each item with its own result.
+
+Nothing waits for a clock. While fewer calls are in flight than may be, what is there leaves at once (with whatever
+arrived in the same turn of the loop); otherwise it waits for a call to end and leaves with all that came meanwhile. So
+groups are of one when it is quiet, and grow by themselves under load.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import structlog
+
+from intertie_chassis.errors import Internal, IntertieError, InvalidArgument, Unavailable
+from intertie_gateway.problems import Overloaded
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How large groups and queue may grow."""
+
+    group_items: int = 256
+    group_bytes: int = 4 * 1024 * 1024
+    """A single item larger than this makes a group of its own."""
+    calls: int = 2
+    """Calls in flight at once."""
+    waiting_items: int = 4096
+    waiting_bytes: int = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiter(Generic[R]):
+    item: bytes
+    result: "asyncio.Future[R | IntertieError]"
+
+
+class Coalescer(Generic[R]):
+    """Groups items into calls of `send`."""
+
+    def __init__(self, send: Callable[[Sequence[bytes]], Awaitable[Sequence[R]]], bounds: Bounds | None = None) -> None:
+        """Args:
+        send: makes one call; gives one result an item, in order. What it raises is the failure of all its items.
+        """
+        self._send = send
+        self._bounds = bounds or Bounds()
+        self._waiting: deque[_Waiter[R]] = deque()
+        self._waiting_bytes = 0
+        self._calls: set[asyncio.Task[None]] = set()
+        self._dispatch_due = False
+        self._log = structlog.get_logger()
+
+    async def deliver(self, item: bytes) -> R | IntertieError:
+        """The item's result, or why there is none.
+
+        A failure is returned, not raised: the one error of a call is shared by all its items. Cancelling takes this
+        item back when it has not left yet, and never touches another.
+        """
+        bounds = self._bounds
+        if self._waiting and (
+            len(self._waiting) >= bounds.waiting_items or self._waiting_bytes + len(item) > bounds.waiting_bytes
+        ):
+            return Overloaded()
+        loop = asyncio.get_running_loop()
+        waiter: _Waiter[R] = _Waiter(item, loop.create_future())
+        self._waiting.append(waiter)
+        self._waiting_bytes += len(item)
+        if not self._dispatch_due and len(self._calls) < bounds.calls:
+            # Not at once: what else has arrived in this turn of the loop goes along.
+            self._dispatch_due = True
+            loop.call_soon(self._dispatch)
+        return await waiter.result
+
+    async def close(self) -> None:
+        """Waits for the calls in flight and what waits for them."""
+        while self._calls:
+            await asyncio.wait(self._calls)
+            await asyncio.sleep(0)
+
+    def _dispatch(self) -> None:
+        self._dispatch_due = False
+        while self._waiting and len(self._calls) < self._bounds.calls:
+            group = self._take()
+            if group:
+                call = asyncio.get_running_loop().create_task(self._settle(group))
+                self._calls.add(call)
+                call.add_done_callback(self._ended)
+
+    def _ended(self, call: "asyncio.Task[None]") -> None:
+        self._calls.discard(call)
+        self._dispatch()
+
+    def _take(self) -> list[_Waiter[R]]:
+        """The next group, in order of arrival, without what was cancelled while it waited."""
+        group: list[_Waiter[R]] = []
+        size = 0
+        waiting, bounds = self._waiting, self._bounds
+        while waiting and len(group) < bounds.group_items:
+            item_size = len(waiting[0].item)
+            if group and size + item_size > bounds.group_bytes:
+                break
+            waiter = waiting.popleft()
+            self._waiting_bytes -= item_size
+            if not waiter.result.done():
+                group.append(waiter)
+                size += item_size
+        return group
+
+    async def _settle(self, group: list[_Waiter[R]]) -> None:
+        try:
+            results = await self._send([waiter.item for waiter in group])
+            if len(results) != len(group):
+                self._log.error("results and items differ in number", items=len(group), results=len(results))
+                raise Internal
+        except IntertieError as error:
+            if len(group) > 1 and isinstance(error, (InvalidArgument, Internal)):
+                # One of them is what the other side cannot take: halved until it stands alone. An Internal may have
+                # been stored all the same; but its sender would only send it again.
+                middle = len(group) // 2
+                await self._settle(group[:middle])
+                await self._settle(group[middle:])
+                return
+            _end(group, error)
+        except asyncio.CancelledError:
+            _end(group, Unavailable("the gateway stops; try again", retry_after=1))
+            raise
+        except Exception:
+            # Whatever it is, the waiters must hear of it: without an answer they would wait for ever.
+            self._log.exception("a group of deliveries failed", items=len(group))
+            _end(group, Internal())
+        else:
+            for waiter, result in zip(group, results, strict=True):
+                if not waiter.result.done():
+                    waiter.result.set_result(result)
+
+
+def _end(group: list[_Waiter[R]], error: IntertieError) -> None:
+    for waiter in group:
+        if not waiter.result.done():
+            waiter.result.set_result(error)

@@ -1,0 +1,84 @@
+"""The gateway put together from its settings: what each part is handed, and in which order all is closed."""
+
+import contextlib
+import socket
+import sys
+from collections.abc import AsyncIterator
+
+import structlog
+
+from intertie_chassis.tokens import TokenSource
+from intertie_gateway import browser, openapi
+from intertie_gateway.access_log import AccessLog
+from intertie_gateway.app import Gateway
+from intertie_gateway.backends import Backends
+from intertie_gateway.coalescer import Bounds, Coalescer
+from intertie_gateway.deliveries import Deliveries
+from intertie_gateway.health import Health
+from intertie_gateway.limits import Held
+from intertie_gateway.receive import Receiver
+from intertie_gateway.serving import HttpServer, allow_many_files, listen
+from intertie_gateway.settings import GatewaySettings
+from intertie_gateway.transcoder import Transcoder
+
+_HELD_BODIES = 64
+"""How many bodies of the largest size may be on their way in at once."""
+_HELD_MOST = 256 * 1024 * 1024
+
+
+@contextlib.asynccontextmanager
+async def application(settings: GatewaySettings, token: TokenSource) -> AsyncIterator[Gateway]:
+    """The application, with its channels open; closes them when the block ends."""
+    backends = Backends.from_settings(settings)
+    deliveries = Deliveries(backends.channels["ingest"], token, deadline=settings.gateway_deadline_seconds)
+    coalescer = Coalescer(
+        deliveries.send,
+        Bounds(
+            group_items=settings.gateway_group_deliveries,
+            calls=settings.gateway_group_calls,
+            waiting_items=settings.gateway_waiting_deliveries,
+        ),
+    )
+    most_bytes = settings.gateway_max_body_bytes
+    held = Held(min(_HELD_BODIES * most_bytes, _HELD_MOST))
+    console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
+    access_log = AccessLog(settings.gateway_access_log, console=console)
+    health = Health(backends)
+    gateway = Gateway(
+        Receiver(coalescer, most_bytes=most_bytes, held=held),
+        Transcoder(backends, deadline=settings.gateway_deadline_seconds, most_bytes=most_bytes, held=held),
+        {
+            b"/healthz": health.alive,
+            b"/readyz": health.ready,
+            b"/openapi.json": openapi.page,
+            b"/docs": browser.page,
+        },
+        access_log,
+        most_calls=settings.gateway_max_concurrent_calls,
+    )
+    access_log.start()
+    try:
+        yield gateway
+    finally:
+        await coalescer.close()
+        await backends.close()
+        await access_log.stop()
+
+
+async def serve(settings: GatewaySettings, listener: socket.socket | None = None) -> None:
+    """Serves until SIGTERM or SIGINT.
+
+    Args:
+        listener: a bound socket; default: the address of the settings.
+
+    Raises StartupError when the settings do not allow it.
+    """
+    allow_many_files(settings.gateway_max_connections + 256)
+    token = TokenSource.for_service(settings, "gateway")
+    listener = listener or listen(settings.gateway_listen, shared=settings.gateway_workers > 1)
+    async with application(settings, token) as app:
+        server = HttpServer(app, settings, listener)
+        host, port = server.address
+        structlog.get_logger().info("listening", host=host, port=port)
+        await server.run()
+    structlog.get_logger().info("stopped")

@@ -1,0 +1,128 @@
+"""uvicorn's HTTP protocol with the bounds that it leaves to a proxy in front, and our shape for what it refuses itself.
+
+uvicorn bounds neither the size of headers nor the time that they and a body may take, and answers what it cannot parse
+in plain text. There may be no proxy in front of us.
+"""
+
+import http
+from asyncio import Transport
+from typing import Any
+
+import structlog
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from intertie_chassis.errors import DeadlineExceeded, IntertieError, InvalidArgument
+from intertie_gateway.limits import MOST_HEAD_BYTES, MOST_URL_BYTES, Patience
+from intertie_gateway.problems import HeadersTooLarge, Overloaded, answer_of
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection.
+
+    A sweep calls `look_at_the_clock` on every connection each second; timers of its own would cost each request two.
+    """
+
+    patience = Patience()
+    most_connections = 4096
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        """Takes the connection, or refuses it when there are too many."""
+        super().connection_made(transport)
+        self._since = self.loop.time()
+        self._in_head = False
+        self._head_bytes = 0
+        self._body_bytes = 0
+        if len(self.connections) > self.most_connections:
+            self._refuse(Overloaded())
+
+    def data_received(self, data: bytes) -> None:
+        """Takes bytes in; gives up on headers that do not end."""
+        super().data_received(data)
+        if self._in_head and self.parser is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > MOST_HEAD_BYTES:
+                self._refuse(HeadersTooLarge())
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self._since = self.loop.time()
+        self._in_head = True
+        self._head_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        """A request's headers have ended; its answer may begin."""
+        self._in_head = False
+        self._body_bytes = 0
+        if len(self.url) > MOST_URL_BYTES:
+            self._refuse(InvalidArgument(f"the URL is longer than {MOST_URL_BYTES} bytes"), 414)
+            return
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of a body."""
+        if self.cycle is None:
+            return
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """A request has ended."""
+        if self.cycle is None:
+            return
+        super().on_message_complete()
+
+    def look_at_the_clock(self, now: float) -> None:
+        """Ends the connection when it has taken longer than it may."""
+        waited = now - self._since
+        cycle = self.cycle
+        if self._in_head:
+            if waited > self.patience.headers:
+                self._refuse(DeadlineExceeded("the headers did not end in time"), 408)
+        elif cycle is None:
+            if waited > self.patience.idle:
+                self.transport.close()
+        elif cycle.more_body:
+            # A body whose request is answered already only keeps the connection busy: it earns no time.
+            earned = 0.0 if cycle.response_complete else self._body_bytes / self.patience.body_rate
+            if waited > self.patience.body + earned:
+                self._refuse(DeadlineExceeded("the body did not end in time"), 408)
+        elif cycle.response_complete and waited > 2 * self.patience.idle:
+            # uvicorn's own timer has gone when the client sent line ends that begin no request.
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answers what the parser cannot make sense of."""
+        self._refuse(InvalidArgument("this is not a valid HTTP/1.1 request", reason="MALFORMED_REQUEST"))
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Nothing: an upgrade that is not taken is ignored, as RFC 9110 has it; not a line in the log for each."""
+
+    def _refuse(self, error: IntertieError, status: int | None = None) -> None:
+        """Answers in place of the application, and closes.
+
+        When the request before is still being answered, only closes after that: its client must not take this for the
+        answer of the other.
+        """
+        if self.transport.is_closing():
+            return
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete and not cycle.more_body:
+            cycle.keep_alive = False
+            self.flow.pause_reading()
+            return
+        if cycle is None or not cycle.response_started or cycle.response_complete:
+            answer = answer_of(error, status)
+            lines = [f"HTTP/1.1 {answer.status} {http.HTTPStatus(answer.status).phrase}".encode()]
+            headers = [*self.server_state.default_headers, *answer.headers]
+            lines += [b": ".join(header) for header in headers]
+            lines += [b"content-length: %d" % len(answer.body), b"connection: close", b"", answer.body]
+            self.transport.write(b"\r\n".join(lines))
+            structlog.get_logger().info(
+                "request refused", status=answer.status, reason=error.reason, peer=_address(self.client)
+            )
+        self.transport.close()
+
+
+def _address(client: Any) -> str:
+    return str(client[0]) if client else ""

@@ -1,0 +1,44 @@
+"""What the gateway reads from its environment besides what all processes share."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from intertie_chassis.settings import Settings
+
+
+class GatewaySettings(Settings):
+    """The settings of the gateway."""
+
+    gateway_max_body_bytes: int = Field(
+        1024 * 1024, ge=1, le=25 * 1024 * 1024, description="The largest body that is taken, in bytes; at most 25 MiB."
+    )
+    gateway_deadline_seconds: float = Field(
+        10.0, gt=0, le=300, description="How long a request may take behind the gateway before it is answered 504."
+    )
+    gateway_workers: int = Field(
+        1, ge=1, le=64, description="Processes that share the port (SO_REUSEPORT), each with its own connections."
+    )
+    gateway_trusted_proxies: str = Field(
+        "",
+        description="Addresses or networks, separated by commas, of the proxies whose `X-Forwarded-For` is believed. "
+        "Empty: the peer is whoever connects.",
+    )
+    gateway_group_deliveries: int = Field(
+        256, ge=1, le=1000, description="How many deliveries at most go to ingest in one call."
+    )
+    gateway_group_calls: int = Field(
+        2, ge=1, le=16, description="How many calls with deliveries are in flight at once."
+    )
+    gateway_waiting_deliveries: int = Field(
+        4096, ge=1, description="How many deliveries wait for ingest at most; more are answered 503."
+    )
+    gateway_max_connections: int = Field(
+        4096, ge=1, description="How many connections one process holds at most; more are answered 503 and closed."
+    )
+    gateway_max_concurrent_calls: int = Field(
+        256, ge=1, description="Requests other than deliveries that are answered at once; more are answered 429."
+    )
+    gateway_access_log: Literal["all", "failures", "off"] = Field(
+        "all", description="Which requests are logged: all, those answered 4xx or 5xx, or none."
+    )
