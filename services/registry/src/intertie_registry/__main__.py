@@ -1,0 +1,57 @@
+"""The registry's process: ``python -m intertie_registry [serve|migrate|adopt|status]``."""
+
+import sys
+
+from intertie.registry.v1 import feed_pb2, feed_pb2_grpc, registry_pb2, registry_pb2_grpc
+from intertie_chassis.command import main
+from intertie_chassis.database import Database
+from intertie_chassis.identity import TokenSource, Verifier
+from intertie_chassis.server import Server
+from intertie_registry.adopt import adopt
+from intertie_registry.clients import Audit, Mapper
+from intertie_registry.feed_service import RegistryFeed
+from intertie_registry.schema import MIGRATIONS
+from intertie_registry.service import RegistryService
+from intertie_registry.settings import RegistrySettings
+from intertie_registry.stores import Stores
+
+
+async def compose(settings: RegistrySettings) -> Server:
+    """The registry's server with all that it needs, not yet started."""
+    server = Server(
+        "registry",
+        settings.registry_listen,
+        Verifier.from_settings(settings),
+        drain_seconds=settings.drain_seconds,
+        max_concurrent_calls=settings.max_concurrent_calls,
+    )
+    token, prefix = TokenSource.for_service(settings, "registry"), settings.table_prefix
+    database = await Database.open(settings.database_url_for("registry"), table_prefix=prefix)
+    mapper, audit = Mapper(settings.mapper_address, token), Audit(settings.audit_address, token)
+    for resource in (database, mapper, audit):
+        server.resources.push_async_callback(resource.close)
+    stores = Stores.on(database, prefix, poll_seconds=settings.registry_poll_seconds)
+    server.add(
+        registry_pb2_grpc.add_RegistryServiceServicer_to_server,
+        RegistryService(stores, mapper),
+        registry_pb2.DESCRIPTOR.services_by_name["RegistryService"],
+    )
+    server.add(
+        feed_pb2_grpc.add_RegistryFeedServicer_to_server,
+        RegistryFeed(stores.live),
+        feed_pb2.DESCRIPTOR.services_by_name["RegistryFeed"],
+    )
+    server.ready_when("schema", MIGRATIONS.readiness(database, prefix))
+    server.ready_when("configuration", stores.live.readiness)
+    server.run_in_background("live configuration", lambda: stores.live.follow(stores.journal.reconcile))
+    server.run_in_background("audit outbox", lambda: stores.journal.outbox.drain(audit.append))
+    return server
+
+
+async def serve(settings: RegistrySettings) -> None:
+    """Serves until told to stop."""
+    await (await compose(settings)).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main("registry", serve, RegistrySettings, MIGRATIONS, adopt))

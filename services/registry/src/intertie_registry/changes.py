@@ -1,0 +1,71 @@
+"""What an update makes of a stored value: pure, apart from saying no.
+
+An update is a dict of the fields that it names. `system` (and a grant's `module_name`) may be named but not changed; a
+connection's `config_json` is named by the new object, not yet merged with the secrets that are stored.
+"""
+
+import dataclasses
+from typing import Any, TypeVar
+
+from intertie_chassis.errors import InvalidArgument
+from intertie_mapping import documents
+from intertie_registry import secrets, verification
+from intertie_registry.model import Connection, Grant, Mapping, System
+
+Changes = dict[str, Any]
+P = TypeVar("P", System, Mapping, Grant)
+
+_DATABASE = ("db_host", "db_port", "db_name")
+_FIXED = {
+    "system": "cannot be changed; create it anew under the other system",
+    "module_name": "cannot be changed; create a grant for the other module",
+}
+
+
+def applied(current: P, changes: Changes) -> P:
+    """The value with the changes. Raises InvalidArgument when they would move it elsewhere."""
+    return dataclasses.replace(current, **_movable(current, changes))
+
+
+def applied_to_connection(current: Connection, changes: Changes) -> Connection:
+    """The connection with the changes: stored secrets that they do not name are kept, unless the destination changes.
+
+    Credentials are for one destination: pointed elsewhere with them, a connection would hand them to whoever is there.
+    Raises InvalidArgument for a move to another system, or a config_json that no longer makes sense.
+    """
+    values = _movable(current, changes)
+    to_database = any(key in values and values[key] != getattr(current, key) for key in _DATABASE)
+    to_api = "api_base_url" in values and values["api_base_url"] != current.api_base_url
+    if to_database:
+        values.setdefault("db_password", "")
+    if to_api:
+        values.setdefault("api_auth_token", "")
+    old = secrets.parse(current.config_json) or {}
+    if to_database or to_api:
+        # What verifies deliveries has nothing to do with where queries go.
+        old = {key: item for key, item in old.items() if key.startswith("webhook_") or not secrets.is_secret(key)}
+        old = {key: item if key.startswith("webhook_") else secrets.redacted(item) for key, item in old.items()}
+    if "config_json" in values:
+        old = secrets.merged(old, values["config_json"])
+    if "config_json" in values or to_database or to_api:
+        values["config_json"] = config_text(old) if old or current.config_json else ""
+    return dataclasses.replace(current, **values)
+
+
+def config_text(config: secrets.JsonObject) -> str:
+    """The config_json to store. Raises InvalidArgument when it verifies by a secret that it does not have."""
+    if verification.lacks_secret(config):
+        raise InvalidArgument(
+            f"webhook_auth {config['webhook_auth']!r} needs a webhook_secret in config_json",
+            violations=[("connection.config_json.webhook_secret", "is needed for this webhook_auth")],
+        )
+    return documents.serialise(config)
+
+
+def _movable(current: Connection | P, changes: Changes) -> Changes:
+    moved = [key for key in _FIXED if key in changes and changes[key] != getattr(current, key)]
+    if moved:
+        raise InvalidArgument(
+            f"{moved[0]} {_FIXED[moved[0]]}", violations=[(f"{current.kind}.{key}", _FIXED[key]) for key in moved]
+        )
+    return {key: value for key, value in changes.items() if key not in _FIXED}

@@ -1,0 +1,92 @@
+"""The configuration as the feed sends it, in messages of a bounded size."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from intertie.registry.v1 import feed_pb2
+from intertie_registry import secrets
+from intertie_registry.model import SystemImage
+
+MOST_SYSTEMS = 500
+MOST_BYTES = 1024 * 1024
+
+
+def snapshot(images: Mapping[int, SystemImage], *, with_secrets: bool) -> Iterator[feed_pb2.WatchConfigurationResponse]:
+    """Everything, by id; the last part is marked complete."""
+    parts = _parts((images[number] for number in sorted(images)), with_secrets)
+    part = next(parts, ())
+    while True:
+        following = next(parts, None)
+        yield feed_pb2.WatchConfigurationResponse(systems=part, snapshot=True, complete=following is None)
+        if following is None:
+            return
+        part = following
+
+
+def changes(
+    changed: Mapping[int, SystemImage | None], *, with_secrets: bool
+) -> Iterator[feed_pb2.WatchConfigurationResponse]:
+    """Systems that are as given now, or gone (None). Without any, the sign of life."""
+    removed = sorted(number for number, image in changed.items() if image is None)
+    parts = _parts((changed[number] for number in sorted(changed)), with_secrets)
+    yield feed_pb2.WatchConfigurationResponse(systems=next(parts, ()), removed_system_ids=removed, complete=True)
+    for part in parts:
+        yield feed_pb2.WatchConfigurationResponse(systems=part, complete=True)
+
+
+def _parts(images: Iterable[SystemImage | None], with_secrets: bool) -> Iterator[list[feed_pb2.SystemConfiguration]]:
+    part: list[feed_pb2.SystemConfiguration] = []
+    size = 0
+    for image in images:
+        if image is None:
+            continue
+        message = _system(image, with_secrets)
+        bytes_more = message.ByteSize()
+        if part and (len(part) == MOST_SYSTEMS or size + bytes_more > MOST_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(message)
+        size += bytes_more
+    if part:
+        yield part
+
+
+def _system(image: SystemImage, with_secrets: bool) -> feed_pb2.SystemConfiguration:
+    system = image.system
+    return feed_pb2.SystemConfiguration(
+        id=system.id,
+        name=system.system_name,
+        is_active=system.is_active,
+        connections=[
+            feed_pb2.ConnectionConfiguration(
+                id=connection.id,
+                connection_type=connection.connection_type,
+                is_active=connection.is_active,
+                config_json=(
+                    connection.config_json if with_secrets else secrets.redacted_text(connection.config_json)
+                ).encode(),
+            )
+            for connection in image.connections
+        ],
+        mappings=[
+            feed_pb2.MappingConfiguration(
+                id=mapping.id,
+                name=mapping.mapping_name,
+                target_table=mapping.target_table,
+                mapping_config=mapping.mapping_config.encode(),
+                sync_frequency=mapping.sync_frequency,
+                is_active=mapping.is_active,
+                source_table=mapping.source_table,
+            )
+            for mapping in image.mappings
+        ],
+        grants=[
+            feed_pb2.GrantConfiguration(
+                id=grant.id,
+                module_name=grant.module_name,
+                access_type=grant.access_type,
+                query_permissions=grant.query_permissions.encode(),
+                is_active=grant.is_active,
+            )
+            for grant in image.grants
+        ],
+    )

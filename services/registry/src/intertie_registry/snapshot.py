@@ -1,0 +1,135 @@
+"""The live configuration: the newest image of all systems, and whoever watches it.
+
+One loop reads the database and is the only one to change the image, so watchers see changes in one order. It looks
+often (SQL and other replicas write too) and at once after a write of our own. While the database is away the last image
+stays, and so do the watchers' streams.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import structlog
+
+from intertie_chassis.errors import IntertieError
+from intertie_registry import verification
+from intertie_registry.discrepancies import Discrepancy, find
+from intertie_registry.errors import NoImageYet
+from intertie_registry.model import SystemImage, difference
+from intertie_registry.snapshot_store import SnapshotStore
+
+_log = structlog.get_logger()
+
+Images = Mapping[int, SystemImage]
+Reconcile = Callable[[tuple[Discrepancy, ...]], Awaitable[None]]
+
+
+class Watcher:
+    """One watcher's view: the image it began with, and what changed since it last asked.
+
+    Changes wait here by system, the newer replacing the older: a slow watcher costs at most one image.
+    """
+
+    def __init__(self, images: Images) -> None:
+        self.images = images
+        self._waiting: dict[int, SystemImage | None] = {}
+        self._woken = asyncio.Event()
+
+    def offer(self, changed: Mapping[int, SystemImage | None]) -> None:
+        """Takes in what has changed; None for a system that is gone."""
+        self._waiting.update(changed)
+        self._woken.set()
+
+    async def changes(self, timeout: float) -> Mapping[int, SystemImage | None]:
+        """What has changed since the last call; nothing when nothing does for `timeout` seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._woken.wait()
+        except TimeoutError:
+            return {}
+        self._woken.clear()
+        waiting, self._waiting = self._waiting, {}
+        return waiting
+
+
+class LiveConfiguration:
+    """The newest image, kept new by `follow`."""
+
+    def __init__(self, store: SnapshotStore, *, poll_seconds: float = 0.5) -> None:
+        self._store = store
+        self._poll_seconds = poll_seconds
+        self._images: Images | None = None
+        self._mark: object = None
+        self._hurried = asyncio.Event()
+        self._watchers: set[Watcher] = set()
+        self._is_away = False
+
+    def hurry(self) -> None:
+        """Says that something was just written, so that watchers hear of it at once."""
+        self._hurried.set()
+
+    async def readiness(self) -> str | None:
+        """For the server's health: why there is nothing to watch yet."""
+        return None if self._images is not None else "the configuration has not been read yet"
+
+    @contextmanager
+    def watch(self) -> Iterator[Watcher]:
+        """A watcher, until the context ends. Raises NoImageYet before the first image."""
+        if self._images is None:
+            raise NoImageYet(retry_after=1)
+        watcher = Watcher(self._images)
+        self._watchers.add(watcher)
+        try:
+            yield watcher
+        finally:
+            self._watchers.discard(watcher)
+
+    async def follow(self, reconcile: Reconcile) -> None:
+        """Keep the image new until cancelled; `reconcile` is told what SQL changed."""
+        while True:
+            self._hurried.clear()
+            try:
+                await self.look(reconcile)
+                self._is_away = False
+            except IntertieError as error:
+                if not self._is_away:
+                    _log.warning("configuration cannot be read; the last image stays", cause=error.message)
+                self._is_away = True
+            await self._pause()
+
+    async def look(self, reconcile: Reconcile) -> None:
+        """Look once whether anything changed, and if so take it in. Raises IntertieError when that fails."""
+        mark = await self._store.mark()
+        if self._images is not None and mark == self._mark:
+            return
+        reading = await self._store.read()
+        self._take_in(reading.images)
+        discrepancies = find(reading.known, reading.images)
+        if discrepancies:
+            await reconcile(discrepancies)
+        # Only now: what failed on the way is tried again at the next look.
+        self._mark = mark
+
+    def _take_in(self, images: Images) -> None:
+        before, self._images = self._images or {}, images
+        changed, gone = difference(before, images)
+        if changed or gone:
+            news: dict[int, SystemImage | None] = {**changed, **dict.fromkeys(gone)}
+            for watcher in self._watchers:
+                watcher.offer(news)
+            _log.info("configuration changed", systems=len(changed), gone=len(gone), watchers=len(self._watchers))
+        for image in changed.values():
+            ids = verification.verifiers(image)
+            if len(ids) > 1:
+                _log.warning(
+                    "more than one connection says how deliveries are verified; the first counts",
+                    system=image.system.system_name,
+                    connections=list(ids),
+                )
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(self._poll_seconds):
+                await self._hurried.wait()
+        except TimeoutError:
+            return

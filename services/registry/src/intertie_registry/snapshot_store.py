@@ -1,0 +1,109 @@
+"""Reads the whole configuration, and tells cheaply whether it may have changed since."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import select, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from intertie_chassis.database import Database
+from intertie_registry import fingerprint, model, rows
+from intertie_registry.discrepancies import Known
+from intertie_registry.errors import NoImageYet
+from intertie_registry.model import Part, SystemImage
+from intertie_registry.tables import Tables
+
+_LARGEST_ID = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The configuration as it was read."""
+
+    images: Mapping[int, SystemImage]
+    #: the parts as the registry last knew them, read before the rest: see `discrepancies`
+    known: tuple[Known, ...]
+
+
+class SnapshotStore:
+    """The configuration as a whole."""
+
+    def __init__(self, database: Database, tables: Tables) -> None:
+        self._database = database
+        self._tables = tables
+        self._fingerprints = [
+            text(fingerprint.statement(table.name, [column.name for column in table.columns]))
+            for table in tables.configuration()
+        ]
+
+    async def mark(self) -> object:
+        """A value that differs from the one before when anything may have changed, whoever did it.
+
+        SQLite counts the commits of all connections. MySQL and MariaDB have no such count, and updated_at has only
+        seconds: there the server computes a digest over all rows. Raises Unavailable.
+        """
+        version = await self._database.data_version()
+        if version is not None:
+            return version
+        try:
+            async with self._database.read() as connection:
+                return [tuple((await connection.execute(query)).one()) for query in self._fingerprints]
+        except SQLAlchemyError as error:
+            raise NoImageYet("the registry's tables cannot be read; see `intertie db status`") from error
+
+    async def read(self) -> Reading:
+        """Everything, in one snapshot on SQLite; on MySQL statement by statement. Raises Unavailable.
+
+        A change in between shows in the next mark, so it is read then; until then what has no system yet is left out.
+        """
+        tables = self._tables
+        try:
+            async with self._database.read() as connection:
+                # First the digests: read after the rest, they could be newer than it, and a call look like SQL.
+                known = await _known(connection, tables)
+                parts: dict[int, list[Part]] = defaultdict(list)
+                for part in await _parts(connection, tables, None):
+                    parts[part.system_id].append(part)
+        except SQLAlchemyError as error:
+            raise NoImageYet("the registry's tables cannot be read; see `intertie db status`") from error
+        images = {number: image for number, some in parts.items() if (image := _image(some)) is not None}
+        return Reading(images, known)
+
+
+async def parts_of(connection: AsyncConnection, tables: Tables, system_id: int) -> tuple[Part, ...]:
+    """The connections, mappings and grants of one system."""
+    return tuple(part for part in await _parts(connection, tables, system_id) if part.kind != "system")
+
+
+async def _known(connection: AsyncConnection, tables: Tables) -> tuple[Known, ...]:
+    columns = tables.digests.c
+    query = select(columns.kind, columns.part_id, columns.system_id, columns.title, columns.digest)
+    return tuple(Known(*row) for row in await connection.execute(query))
+
+
+async def _parts(connection: AsyncConnection, tables: Tables, system_id: int | None) -> list[Part]:
+    """Every part, or those of one system, each kind by id. Ids that the contracts cannot carry are left out."""
+    found: list[Part] = []
+    readers: tuple[Callable[[rows.Row], Part], ...] = (rows.system, rows.connection, rows.mapping, rows.grant)
+    for table, read in zip(tables.configuration(), readers, strict=True):
+        query = select(table).where(table.c.id.between(1, _LARGEST_ID)).order_by(table.c.id)
+        if system_id is not None:
+            query = query.where((table.c.id if table is tables.systems else table.c.system_id) == system_id)
+        result = await connection.execute(query)
+        found.extend(read(row) for row in result.mappings())
+    return found
+
+
+def _image(parts: list[Part]) -> SystemImage | None:
+    """A system's parts, the system first, as one; None when they are without it."""
+    first, *rest = parts
+    if not isinstance(first, model.System):
+        return None
+    return SystemImage(
+        first,
+        connections=tuple(part for part in rest if isinstance(part, model.Connection)),
+        mappings=tuple(part for part in rest if isinstance(part, model.Mapping)),
+        grants=tuple(part for part in rest if isinstance(part, model.Grant)),
+    )
