@@ -55,6 +55,7 @@ class Gateway:
         try:
             if head.fault is not None:
                 raise head.fault
+            head.check_host(scope["http_version"])
             answer = await self._answer(scope, head, receive)
         except IntertieError as error:
             answer = answer_of(error)

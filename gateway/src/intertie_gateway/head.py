@@ -8,7 +8,9 @@ from intertie_chassis.ids import is_request_id, new_ulid
 from intertie_gateway.limits import MOST_HEADER_BYTES, MOST_HEADERS
 from intertie_gateway.problems import BodyTooLarge, HeadersTooLarge, UnsupportedMediaType
 
-_NOTED = frozenset({b"content-type", b"content-encoding", b"content-length", b"authorization", b"x-request-id"})
+_NOTED = frozenset(
+    {b"host", b"content-type", b"content-encoding", b"content-length", b"authorization", b"x-request-id"}
+)
 _JSON = re.compile(r"application/(json|[!#$&^_.+a-z0-9-]+\+json)")
 _FORM = "application/x-www-form-urlencoded"
 _KNOWN_TYPES_MOST = 256
@@ -17,7 +19,7 @@ _KNOWN_TYPES_MOST = 256
 class Head:
     """The headers that decide how a request is read. None: the request does not have it."""
 
-    __slots__ = ("authorization", "content_encoding", "content_length", "content_type", "fault", "request_id")
+    __slots__ = ("authorization", "content_encoding", "content_length", "content_type", "fault", "hosts", "request_id")
 
     def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self.content_type: bytes | None = None
@@ -26,6 +28,8 @@ class Head:
         self.authorization: bytes | None = None
         self.fault: InvalidArgument | HeadersTooLarge | None = None
         """Why the request is refused whatever it asks for. Kept, not raised, so that the answer has the request id."""
+        self.hosts = 0
+        """How many Host headers there are."""
         request_id: bytes | None = None
         size = count = 0
         for name, value in headers:
@@ -33,7 +37,9 @@ class Head:
             size += len(name) + len(value)
             if name not in _NOTED:
                 continue
-            if name == b"content-type":
+            if name == b"host":
+                self.hosts += 1
+            elif name == b"content-type":
                 self._note_twice(name, self.content_type)
                 self.content_type = value
             elif name == b"content-length":
@@ -56,6 +62,11 @@ class Head:
     def _note_twice(self, name: bytes, before: bytes | None) -> None:
         if before is not None:
             self.fault = InvalidArgument(f"the request has two {name.decode()} headers; which one counts is not clear")
+
+    def check_host(self, http_version: str) -> None:
+        """Raises InvalidArgument unless there is one Host header, as HTTP/1.1 requires of every request."""
+        if self.hosts != 1 and (self.hosts or http_version != "1.0"):
+            raise InvalidArgument("the request must have one Host header")
 
     def check_length(self, limit: int) -> None:
         """Raises BodyTooLarge when the request announces more than `limit` bytes, before any of them is read."""

@@ -22,9 +22,7 @@ _SWEEP_SECONDS = 0.5
 class HttpServer:
     """Serves the application on one socket until it is told to stop."""
 
-    def __init__(
-        self, app: Gateway, settings: GatewaySettings, listener: socket.socket, patience: Patience | None = None
-    ) -> None:
+    def __init__(self, app: Gateway, settings: GatewaySettings, listener: socket.socket) -> None:
         """Args:
         listener: bound, from `listen`.
         """
@@ -34,9 +32,12 @@ class HttpServer:
         class Protocol(BoundedProtocol):
             """This server's connections."""
 
-        Protocol.patience = patience or Patience()
+        Protocol.patience = Patience(
+            headers=settings.gateway_headers_seconds,
+            body=settings.gateway_body_seconds,
+            idle=settings.gateway_idle_seconds,
+        )
         Protocol.most_connections = settings.gateway_max_connections
-        self._patience = Protocol.patience
         self._server = _Server(
             uvicorn.Config(
                 app,
@@ -51,7 +52,7 @@ class HttpServer:
                 proxy_headers=bool(trusted),
                 forwarded_allow_ips=trusted,
                 backlog=_BACKLOG,
-                timeout_keep_alive=int(self._patience.idle) or 1,
+                timeout_keep_alive=int(settings.gateway_idle_seconds),
                 timeout_graceful_shutdown=max(1, int(settings.drain_seconds)),
             )
         )

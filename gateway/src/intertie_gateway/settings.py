@@ -36,6 +36,15 @@ class GatewaySettings(Settings):
     gateway_max_connections: int = Field(
         4096, ge=1, description="How many connections one process holds at most; more are answered 503 and closed."
     )
+    gateway_headers_seconds: float = Field(
+        5.0, gt=0, description="How long the headers of a request may take before it is answered 408."
+    )
+    gateway_body_seconds: float = Field(
+        10.0,
+        gt=0,
+        description="How long a body may take before it is answered 408; each 64 KiB that arrive earn a second more.",
+    )
+    gateway_idle_seconds: float = Field(30.0, ge=1, description="How long a connection without a request is kept open.")
     gateway_max_concurrent_calls: int = Field(
         256, ge=1, description="Requests other than deliveries that are answered at once; more are answered 429."
     )
