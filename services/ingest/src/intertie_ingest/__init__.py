@@ -1,0 +1,1 @@
+"""How data comes in: accepts webhooks and pushes, keeps the cache, and hands its records to mapper."""

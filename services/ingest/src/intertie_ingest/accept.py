@@ -1,0 +1,168 @@
+"""Accepting deliveries: each is judged by itself, those that pass are committed together, a bad one harms no other."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from intertie_chassis.errors import Internal, IntertieError, Unavailable
+from intertie_chassis.ids import new_ulid
+from intertie_chassis.outbox import Outbox
+from intertie_chassis.principals import Principal
+from intertie_ingest.configuration import Configuration
+from intertie_ingest.delivery import Desk, Pushed
+from intertie_ingest.errors import Clash, Overloaded, Refused
+from intertie_ingest.folding import Fold
+from intertie_ingest.model import Accepted, Delivery, RawDelivery
+from intertie_ingest.rejections import Rejections
+from intertie_ingest.snapshot import Snapshot
+from intertie_ingest.store import Store
+from intertie_ingest.wakeup import Wakeup
+
+Result = Accepted | IntertieError
+
+_MOST_CLASHES = 5
+_MOST_IN_GROUP = 1000
+_MOST_GROUP_BYTES = 8 * 1024 * 1024
+"""Together with the outbox's message far below the server's max_allowed_packet (16 MiB)."""
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is taken at once."""
+
+    #: groups that are committed at the same time
+    groups: int = 8
+    #: groups that may wait for that
+    waiting: int = 64
+    max_body_bytes: int = 7 * 1024 * 1024
+
+
+class Acceptor:
+    """Takes groups of deliveries."""
+
+    def __init__(
+        self,
+        store: Store,
+        snapshot: Snapshot,
+        rejections: Rejections,
+        outbox: Outbox,
+        wakeup: Wakeup,
+        principal_of: Callable[[str], Principal],
+        entries: Callable[[Fold], bytes | None],
+        limits: Limits,
+    ) -> None:
+        """`principal_of` tells whom a bearer token speaks for, `entries` makes the audit's message of a group."""
+        self._store = store
+        self._snapshot = snapshot
+        self._rejections = rejections
+        self._outbox = outbox
+        self._wakeup = wakeup
+        self._principal_of = principal_of
+        self._entries = entries
+        self._limits = limits
+        self._slots = asyncio.Semaphore(limits.groups)
+        self._waiting = 0
+
+    async def accept(self, raws: Sequence[RawDelivery]) -> list[Result]:
+        """One result a delivery, in order; one that is no error is committed."""
+        desk = self._desk()
+        results: list[Result | None] = [None] * len(raws)
+        passed: list[tuple[int, Delivery]] = []
+        for index, raw in enumerate(raws):
+            try:
+                passed.append((index, desk.take(raw)))
+            except IntertieError as error:
+                results[index] = error
+        committed = await self._commit_all([delivery for _, delivery in passed])
+        for (index, _), result in zip(passed, committed, strict=True):
+            results[index] = result
+        done = [result for result in results if result is not None]
+        self._tell(raws, done, desk.configuration)
+        return done
+
+    async def push(self, raw: RawDelivery, pushed: Pushed, principal: Principal, key: str | None) -> Accepted:
+        """Accepts what a known caller pushes. Raises IntertieError that says why not."""
+        desk = self._desk()
+        try:
+            delivery = desk.take_pushed(raw, pushed, principal, key)
+        except IntertieError as error:
+            self._reject(raw, pushed.system if pushed.system in desk.configuration.by_name else "", error)
+            raise
+        (result,) = await self._commit_all([delivery])
+        if isinstance(result, IntertieError):
+            self._reject(raw, delivery.system, result)
+            raise result
+        return result
+
+    def _desk(self) -> Desk:
+        return Desk(
+            self._snapshot.configuration(), self._principal_of, new_ulid, time.time(), self._limits.max_body_bytes
+        )
+
+    async def _commit_all(self, deliveries: list[Delivery]) -> list[Result]:
+        if not deliveries:
+            return []
+        if self._waiting >= self._limits.waiting:
+            return [Overloaded(retry_after=1)] * len(deliveries)
+        self._waiting += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            return [result for group in _groups(deliveries) for result in await self._commit(group)]
+        finally:
+            self._slots.release()
+
+    async def _commit(self, group: Sequence[Delivery]) -> list[Result]:
+        """Commits a group; if the database refuses it, its halves, until what is refused stands alone."""
+        for _ in range(_MOST_CLASHES):
+            try:
+                folded = await self._store.commit(group, self._entries)
+            except Clash:
+                continue
+            except Unavailable as error:
+                return [error] * len(group)
+            except Refused as error:
+                _log.warning("the database refuses a group; halving it", deliveries=len(group), cause=str(error))
+                break
+            self._outbox.wake()
+            if folded.releases:
+                self._wakeup.ring()
+            return list(folded.outcomes)
+        if len(group) == 1:
+            delivery = group[0]
+            _log.error("a delivery cannot be stored", system=delivery.system, delivery_id=delivery.delivery_id)
+            return [Internal(metadata={"delivery_id": delivery.delivery_id})]
+        middle = len(group) // 2
+        return [*await self._commit(group[:middle]), *await self._commit(group[middle:])]
+
+    def _tell(self, raws: Sequence[RawDelivery], results: Iterable[Result], configuration: Configuration) -> None:
+        for raw, result in zip(raws, results, strict=True):
+            if isinstance(result, IntertieError):
+                self._reject(raw, raw.system if raw.system in configuration.by_name else "", result)
+
+    def _reject(self, raw: RawDelivery, system: str, error: IntertieError) -> None:
+        # What we could not take is no fault of the sender's, and it will come again.
+        if not isinstance(error, Unavailable | Overloaded | Internal):
+            self._rejections.add(raw, system, error)
+
+
+def _groups(deliveries: list[Delivery]) -> Iterable[list[Delivery]]:
+    group: list[Delivery] = []
+    size = 0
+    for delivery in deliveries:
+        # A body is written twice: whole, and by its records.
+        bytes_written = len(delivery.body) * (2 if delivery.records else 1)
+        if group and (len(group) >= _MOST_IN_GROUP or size + bytes_written > _MOST_GROUP_BYTES):
+            yield group
+            group, size = [], 0
+        group.append(delivery)
+        size += bytes_written
+    if group:
+        yield group

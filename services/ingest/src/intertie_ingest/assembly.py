@@ -1,0 +1,70 @@
+"""Ingest put together: stores, snapshot, services and the work beside them, on one server."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from intertie_chassis.clients import Channel
+from intertie_chassis.database import Database
+from intertie_chassis.identity import Verifier
+from intertie_chassis.outbox import Outbox
+from intertie_chassis.server import Server
+from intertie_ingest import queue_service, service
+from intertie_ingest.accept import Acceptor, Limits
+from intertie_ingest.audit_convert import entries_of_group, entries_of_rejections
+from intertie_ingest.browse_store import BrowseStore
+from intertie_ingest.clients import AuditClient, FeedClient
+from intertie_ingest.leases import Leases
+from intertie_ingest.migrations import MIGRATIONS
+from intertie_ingest.queue_store import QueueStore
+from intertie_ingest.rejection_store import RejectionStore
+from intertie_ingest.rejections import Rejections
+from intertie_ingest.settings import IngestSettings
+from intertie_ingest.snapshot import Snapshot
+from intertie_ingest.store import Store
+from intertie_ingest.tables import Tables
+from intertie_ingest.wakeup import Wakeup
+
+_LOOK_SECONDS = 1.0
+
+
+def assemble(
+    server: Server, settings: IngestSettings, database: Database, verifier: Verifier, registry: Channel, audit: Channel
+) -> None:
+    """Adds ingest's services and background work to a server that has not started."""
+    tables = Tables.named(settings.table_prefix)
+    outbox, snapshot, wakeup = Outbox(database, tables.outbox), Snapshot(), Wakeup()
+    rejection_store = RejectionStore(database, tables, outbox)
+    rejections = Rejections(
+        rejection_store, outbox, entries_of_rejections, timedelta(days=settings.ingest_rejection_days)
+    )
+    limits = Limits(settings.ingest_commit_groups, settings.ingest_waiting_groups, settings.ingest_max_body_bytes)
+    store = Store(database, tables, outbox)
+    acceptor = Acceptor(store, snapshot, rejections, outbox, wakeup, verifier.verify, entries_of_group, limits)
+    leases = Leases(QueueStore(database, tables), snapshot, wakeup, server.stopping)
+
+    ingest = service.IngestService(acceptor, BrowseStore(database, tables, outbox), rejection_store, snapshot, wakeup)
+    server.add(service.add_to_server, ingest, service.DESCRIPTOR)
+    server.add(queue_service.add_to_server, queue_service.QueueService(leases), queue_service.DESCRIPTOR)
+
+    schema = MIGRATIONS.readiness(database, settings.table_prefix)
+    server.ready_when("schema", schema)
+    server.ready_when("configuration", snapshot.check)
+    feed, log = FeedClient(registry), AuditClient(audit)
+    server.run_in_background("configuration", lambda: snapshot.run(feed.watch))
+    server.run_in_background("audit outbox", _once_ready(schema, lambda: outbox.drain(log.append)))
+    server.run_in_background("rejections", _once_ready(schema, rejections.run))
+    server.run_in_background("held records", _once_ready(schema, _once_ready(snapshot.check, leases.release_held)))
+    # After the last call and before the database is closed: what was refused last is told of too.
+    server.resources.push_async_callback(rejections.flush)
+
+
+def _once_ready(
+    check: Callable[[], Awaitable[str | None]], work: Callable[[], Awaitable[None]]
+) -> Callable[[], Awaitable[None]]:
+    async def waiting() -> None:
+        while await check() is not None:  # noqa: ASYNC110 - what is awaited lies outside of this process
+            await asyncio.sleep(_LOOK_SECONDS)
+        await work()
+
+    return waiting

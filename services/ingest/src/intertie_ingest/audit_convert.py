@@ -1,0 +1,107 @@
+"""Audit entries of what ingest does, as the message that its outbox holds: `intertie.audit.v1.AppendEntriesRequest`.
+
+An entry names its delivery and the digest; the payload stays with the delivery.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import orjson
+
+from intertie.audit.v1 import audit_pb2
+from intertie_chassis.clock import utc_now
+from intertie_chassis.ids import new_ulid
+from intertie_ingest.errors import DeliveryKeyReused
+from intertie_ingest.folding import Fold
+from intertie_ingest.model import Accepted, Rejection, Route
+
+_MOST_IDS = 20
+
+
+def entries_of_group(folded: Fold) -> bytes | None:
+    """An entry for each delivery that was accepted; None when there is none."""
+    request = audit_pb2.AppendEntriesRequest()
+    accepted = [outcome for outcome in folded.outcomes if not isinstance(outcome, DeliveryKeyReused)]
+    if not accepted:
+        return None
+    now = _nanoseconds(utc_now())
+    for outcome in accepted:
+        _add_accepted(request, outcome, now)
+    return request.SerializeToString()
+
+
+def entries_of_rejections(rejections: Sequence[Rejection]) -> bytes:
+    """An entry for each row of refusals, with the number of refusals that it adds."""
+    request = audit_pb2.AppendEntriesRequest()
+    for rejection in rejections:
+        payload = {"count": rejection.count, "source": rejection.source, "last_digest": rejection.digest.hex()}
+        entry = request.entries.add(
+            entry_id=new_ulid(),
+            system=rejection.system,
+            query_type=rejection.route.value,
+            query_string=_path(rejection.route, rejection.system),
+            request_payload=orjson.dumps(payload),
+            response_payload=orjson.dumps({"reason": rejection.reason}),
+            status="error",
+            error_message=rejection.message,
+            actor=f"source:{rejection.source}" if rejection.source else "",
+        )
+        entry.created_at.FromNanoseconds(_nanoseconds(utc_now()))
+    return request.SerializeToString()
+
+
+def entry_of_replay(ids: Sequence[int], selector: dict[str, object], actor: str, request_id: str) -> bytes:
+    """The entry of a replay of set-aside records."""
+    request = audit_pb2.AppendEntriesRequest()
+    entry = request.entries.add(
+        entry_id=new_ulid(),
+        query_type="replay",
+        query_string="replay records",
+        request_payload=orjson.dumps(selector),
+        response_payload=orjson.dumps({"replayed": len(ids), "first_ids": list(ids[:_MOST_IDS])}),
+        status="success",
+        actor=actor,
+        request_id=request_id,
+    )
+    entry.created_at.FromNanoseconds(_nanoseconds(utc_now()))
+    return request.SerializeToString()
+
+
+def _add_accepted(request: audit_pb2.AppendEntriesRequest, outcome: Accepted, now: int) -> None:
+    delivery = outcome.delivery
+    payload: dict[str, object] = {
+        "delivery_id": outcome.delivery_id,
+        "digest": delivery.digest.hex(),
+        "size": len(delivery.body),
+        "external_ids": outcome.external_ids[:_MOST_IDS],
+    }
+    if delivery.is_array:
+        payload["record_count"] = len(outcome.external_ids)
+    response: dict[str, object] = {"duplicate": outcome.is_duplicate}
+    if outcome.state is not None:
+        response["state"] = outcome.state.value
+    entry = request.entries.add(
+        # Of a delivery that is new there is one such entry, so its id may serve; a repetition needs one of its own.
+        entry_id=new_ulid() if outcome.is_duplicate else outcome.delivery_id,
+        system_id=delivery.system_id,
+        system=delivery.system,
+        query_type=delivery.route.value,
+        query_string=_path(delivery.route, delivery.system),
+        request_payload=orjson.dumps(payload),
+        response_payload=orjson.dumps(response),
+        response_status=202,
+        status="success",
+        module_name=delivery.module,
+        actor=delivery.actor,
+        delivery_id=outcome.delivery_id,
+        request_id=delivery.request_id,
+    )
+    entry.created_at.FromNanoseconds(now)
+
+
+def _path(route: Route, system: str) -> str:
+    return "/push" if route is Route.PUSH else f"/webhook/{system}"
+
+
+def _nanoseconds(moment: datetime) -> int:
+    return int(moment.replace(tzinfo=UTC).timestamp() * 1_000_000) * 1000

@@ -1,0 +1,294 @@
+"""The SQL of looking: deliveries with how they stand, cached records, and the replay of what was set aside."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+from sqlalchemy import ColumnElement, Row, and_, exists, func, literal, literal_column, null, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from intertie_chassis.clock import utc_now
+from intertie_chassis.database import Database
+from intertie_chassis.outbox import Outbox
+from intertie_ingest.model import (
+    ENDING_OF_STATUS,
+    Ending,
+    Fault,
+    RecordState,
+    Reference,
+    Route,
+    Status,
+    StoredDelivery,
+    StoredRecord,
+)
+from intertie_ingest.tables import Tables
+
+_MOST_REPLAYED = 10_000
+_MOST_KEYS = 500
+_SKEW = timedelta(hours=1)
+_ULID_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_REMOVED = Fault("record_removed", "", "The cached record was removed by another application.")
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFilter:
+    """Which cached records; what is None does not narrow."""
+
+    ids: tuple[int, ...] | None = None
+    system_id: int | None = None
+    mapping_ids: tuple[int, ...] | None = None
+    external_id: str | None = None
+    status: Status | None = None
+    error_reason: str | None = None
+    #: only those that have not expired
+    is_fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryFilter:
+    """Which deliveries; what is None does not narrow."""
+
+    system_id: int | None = None
+    state: Ending | None = None
+    received_after: datetime | None = None
+    received_before: datetime | None = None
+
+
+class BrowseStore:
+    """Where operators look."""
+
+    def __init__(self, database: Database, tables: Tables, outbox: Outbox) -> None:
+        self._database = database
+        self._tables = tables
+        self._outbox = outbox
+
+    async def deliveries(self, wanted: DeliveryFilter, before: str | None, size: int) -> list[StoredDelivery]:
+        """The newest first, those with an id below `before`; without bodies. Raises Unavailable."""
+        table = self._tables.deliveries
+        columns = [column for column in table.columns if column.name != "body"]
+        query = select(*columns).order_by(table.c.delivery_id.desc()).limit(size)
+        if before is not None:
+            query = query.where(table.c.delivery_id < before)
+        if wanted.system_id is not None:
+            query = query.where(table.c.system_id == wanted.system_id)
+        # Ids begin with the time at which they were made, so they bound what has to be read.
+        if wanted.received_after is not None:
+            query = query.where(
+                table.c.received_at >= wanted.received_after,
+                table.c.delivery_id >= _ulid_at(wanted.received_after - _SKEW),
+            )
+        if wanted.received_before is not None:
+            query = query.where(
+                table.c.received_at < wanted.received_before,
+                table.c.delivery_id < _ulid_at(wanted.received_before + _SKEW),
+            )
+        if wanted.state is not None:
+            query = query.where(self._stands(wanted.state))
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).all()
+            return await self._with_records(connection, rows)
+
+    async def delivery(self, delivery_id: str) -> StoredDelivery | None:
+        """One delivery with its body. Raises Unavailable."""
+        table = self._tables.deliveries
+        async with self._database.read() as connection:
+            rows = (await connection.execute(select(table).where(table.c.delivery_id == delivery_id))).all()
+            found = await self._with_records(connection, rows)
+        return found[0] if found else None
+
+    def _stands(self, state: Ending) -> ColumnElement[bool]:
+        table, cache, endings = self._tables.deliveries, self._tables.cache, self._tables.endings
+        if state is Ending.UNROUTED:
+            return table.c.records == "[]"
+        statuses = [status.value for status, ending in ENDING_OF_STATUS.items() if ending is state]
+        lives = exists().where(cache.c.delivery_id == table.c.delivery_id, cache.c.sync_status.in_(statuses))
+        ended = exists().where(endings.c.delivery_id == table.c.delivery_id, endings.c.ending == state.value)
+        return or_(lives, ended)
+
+    async def _with_records(self, connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[StoredDelivery]:
+        """Each delivery with how its records stand: as the cache while it holds their state, else as they ended."""
+        places = {row.delivery_id: [Reference(*place) for place in orjson.loads(row.records)] for row in rows}
+        keys = {
+            (row.system_id, place.mapping_id, place.external_id) for row in rows for place in places[row.delivery_id]
+        }
+        live = await self._live(connection, sorted(keys))
+        ended: dict[tuple[str, Reference], RecordState] = {}
+        ids = [row.delivery_id for row in rows]
+        if ids:
+            endings = self._tables.endings
+            query = select(endings).where(endings.c.delivery_id.in_(ids)).order_by(endings.c.id)
+            for row in await connection.execute(query):
+                place = Reference(row.mapping_id, row.external_id, row.revision)
+                fault = Fault(row.reason, row.field or "", row.message or "") if row.reason else None
+                ended[row.delivery_id, place] = RecordState(place, Ending(row.ending), fault, row.superseded_by)
+        return [
+            StoredDelivery(
+                row.delivery_id,
+                row.system_id,
+                Route(row.route),
+                row.delivery_key,
+                bytes(row.digest),
+                row.size,
+                row.content_type,
+                row.source,
+                row.received_at,
+                bytes(body) if (body := row._mapping.get("body")) is not None else None,
+                tuple(
+                    ended.get((row.delivery_id, place))
+                    or _standing(place, live.get((row.system_id, place.mapping_id, place.external_id)))
+                    for place in places[row.delivery_id]
+                ),
+            )
+            for row in rows
+        ]
+
+    async def _live(
+        self, connection: AsyncConnection, keys: Sequence[tuple[int, int, str]]
+    ) -> dict[tuple[int, int, str], Any]:
+        cache = self._tables.cache.c
+        found: dict[tuple[int, int, str], Any] = {}
+        for start in range(0, len(keys), _MOST_KEYS):
+            grouped: dict[tuple[int, int], list[str]] = defaultdict(list)
+            for system, mapping, external_id in keys[start : start + _MOST_KEYS]:
+                grouped[system, mapping].append(external_id)
+            asked = [
+                and_(cache.system_id == system, cache.mapping_id == mapping, cache.external_id.in_(external_ids))
+                for (system, mapping), external_ids in grouped.items()
+            ]
+            query = select(
+                cache.system_id,
+                cache.mapping_id,
+                cache.external_id,
+                cache.revision,
+                cache.sync_status,
+                cache.delivery_id,
+                cache.error_reason,
+                cache.error_field,
+                cache.sync_error,
+            ).where(or_(*asked))
+            for row in (await connection.execute(query)).all():
+                found[row.system_id, row.mapping_id, row.external_id] = row
+        return found
+
+    async def records(self, wanted: RecordFilter, after: tuple[datetime, int] | None, size: int) -> list[StoredRecord]:
+        """The newest change first, those after the given change. Raises Unavailable."""
+        cache = self._tables.cache
+        query = select(cache).where(*self._narrowed(wanted)).order_by(cache.c.updated_at.desc(), cache.c.id.desc())
+        if after is not None:
+            changed_at, number = after
+            earlier = and_(cache.c.updated_at == changed_at, cache.c.id < number)
+            query = query.where(or_(cache.c.updated_at < changed_at, earlier))
+        async with self._database.read() as connection:
+            return [_record(row) for row in (await connection.execute(query.limit(size))).all()]
+
+    async def record(self, number: int) -> StoredRecord | None:
+        """One cached record. Raises Unavailable."""
+        cache = self._tables.cache
+        async with self._database.read() as connection:
+            row = (await connection.execute(select(cache).where(cache.c.id == number))).first()
+        return None if row is None else _record(row)
+
+    async def set_aside(self, wanted: RecordFilter) -> int:
+        """How many records a replay would take. Raises Unavailable."""
+        query = select(func.count()).select_from(self._tables.cache).where(*self._narrowed(wanted))
+        async with self._database.read() as connection:
+            return int((await connection.execute(query)).scalar_one())
+
+    async def replay(self, wanted: RecordFilter, message: Any) -> list[int]:
+        """Hands set-aside records to mapper again; gives their numbers, at most 10,000 at a time.
+
+        `message(ids)` makes the audit's message. Raises Unavailable.
+        """
+        cache = self._tables.cache
+
+        async def work(connection: AsyncConnection) -> list[int]:
+            query = select(cache.c.id).where(*self._narrowed(wanted)).order_by(cache.c.id).limit(_MOST_REPLAYED)
+            ids = list(await connection.scalars(query.with_for_update(skip_locked=True)))
+            if not ids:
+                return []
+            mysql = self._database.dialect == "mysql"
+            values: dict[str, Any] = {
+                "sync_status": Status.PENDING.value,
+                "sync_error": null(),
+                "error_reason": null(),
+                "error_field": null(),
+                "attempts": literal_column("0"),
+                "crashes": literal_column("0"),
+                "lease_solo": literal_column("0"),
+                "lease_token": null(),
+                "available_at": func.now(literal_column("6")) if mysql else literal(utc_now()),
+            }
+            if not mysql:
+                values["updated_at"] = literal_column("CURRENT_TIMESTAMP")
+            await connection.execute(update(cache).where(cache.c.id.in_(ids)).values(values))
+            await self._outbox.append(connection, message(ids))
+            return ids
+
+        return await self._database.transaction(work)
+
+    def _narrowed(self, wanted: RecordFilter) -> Iterable[ColumnElement[bool]]:
+        cache = self._tables.cache.c
+        pairs: tuple[tuple[Any, Any], ...] = (
+            (cache.system_id, wanted.system_id),
+            (cache.external_id, wanted.external_id),
+            (cache.sync_status, None if wanted.status is None else wanted.status.value),
+            (cache.error_reason, wanted.error_reason),
+        )
+        conditions: list[ColumnElement[bool]] = [column == value for column, value in pairs if value is not None]
+        many: tuple[tuple[Any, Collection[int] | None], ...] = (
+            (cache.id, wanted.ids),
+            (cache.mapping_id, wanted.mapping_ids),
+        )
+        conditions += [column.in_(sorted(values)) for column, values in many if values is not None]
+        if wanted.is_fresh:
+            conditions.append(or_(cache.expires_at.is_(None), cache.expires_at > utc_now()))
+        return conditions
+
+
+def _standing(place: Reference, row: Any) -> RecordState:
+    if row is None:
+        return RecordState(place, Ending.SET_ASIDE, _REMOVED)
+    if row.revision != place.revision:
+        return RecordState(place, Ending.SUPERSEDED, None, row.delivery_id)
+    ending = ENDING_OF_STATUS[Status(row.sync_status)]
+    fault = None
+    if ending in (Ending.SET_ASIDE, Ending.SUPERSEDED):
+        fault = Fault(row.error_reason or "", row.error_field or "", row.sync_error or "")
+    return RecordState(place, ending, fault)
+
+
+def _record(row: Row[Any]) -> StoredRecord:
+    return StoredRecord(
+        row.id,
+        row.system_id,
+        row.mapping_id,
+        row.external_id,
+        row.local_id,
+        row.local_key,
+        row.data_json,
+        Status(row.sync_status),
+        row.sync_error,
+        row.error_reason,
+        row.error_field,
+        row.revision,
+        row.attempts,
+        row.delivery_id,
+        row.available_at,
+        row.last_synced_at,
+        row.expires_at,
+        row.created_at,
+        row.updated_at,
+    )
+
+
+def _ulid_at(moment: datetime) -> str:
+    """The least ULID of a millisecond."""
+    value = max(0, int((moment - datetime(1970, 1, 1)).total_seconds() * 1000))
+    digits = []
+    for _ in range(10):
+        digits.append(_ULID_DIGITS[value & 31])
+        value >>= 5
+    return "".join(reversed(digits)).ljust(26, "0")

@@ -1,0 +1,60 @@
+"""What ingest calls: registry's feed, for the configuration, and audit, for what its outbox holds."""
+
+from collections.abc import AsyncGenerator
+
+from intertie.audit.v1 import audit_pb2, audit_pb2_grpc
+from intertie.registry.v1 import feed_pb2, feed_pb2_grpc
+from intertie_chassis.clients import Channel
+from intertie_ingest.configuration import StoredConnection, StoredGrant, StoredMapping, StoredSystem
+from intertie_ingest.snapshot import Change
+
+AUDIT_SECONDS = 10.0
+
+
+class FeedClient:
+    """Registry's feed."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._feed = feed_pb2_grpc.RegistryFeedStub(channel)
+
+    async def watch(self) -> AsyncGenerator[Change, None]:
+        """The snapshot and then each change, until the stream ends. Raises what the call raises."""
+        answers = self._feed.WatchConfiguration(feed_pb2.WatchConfigurationRequest())
+        try:
+            async for answer in answers:
+                yield Change(
+                    tuple(_system(system) for system in answer.systems),
+                    tuple(answer.removed_system_ids),
+                    answer.snapshot,
+                    answer.complete,
+                )
+        finally:
+            answers.cancel()
+
+
+class AuditClient:
+    """The log of what happened."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._audit = audit_pb2_grpc.AuditServiceStub(channel)
+
+    async def append(self, message: bytes) -> None:
+        """Appends the entries of one of the outbox's messages; returns when audit has them.
+
+        Raises what the call raises.
+        """
+        await self._audit.AppendEntries(audit_pb2.AppendEntriesRequest.FromString(message), timeout=AUDIT_SECONDS)
+
+
+def _system(system: feed_pb2.SystemConfiguration) -> StoredSystem:
+    return StoredSystem(
+        system.id,
+        system.name,
+        system.is_active,
+        tuple(StoredConnection(one.id, one.is_active, one.config_json) for one in system.connections),
+        tuple(
+            StoredMapping(one.id, one.name, one.is_active, one.sync_frequency, one.mapping_config)
+            for one in system.mappings
+        ),
+        tuple(StoredGrant(one.module_name, one.access_type, one.is_active) for one in system.grants),
+    )

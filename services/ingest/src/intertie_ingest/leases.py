@@ -1,0 +1,83 @@
+"""Leasing as its callers see it: waiting for records when there are none, and taking turns between the two lanes."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import structlog
+
+from intertie_ingest.model import Lease, Settlement
+from intertie_ingest.queue_store import QueueStore
+from intertie_ingest.snapshot import Snapshot
+from intertie_ingest.wakeup import Wakeup
+
+LOOK_SECONDS = 1.0
+"""How often a waiting caller looks without being woken: for other replicas' records, retries that fall due, and rows
+that the PHP application inserts."""
+
+_RELEASE_SECONDS = 30.0
+
+_log = structlog.get_logger()
+
+
+class Leases:
+    """Hands records out and takes back what became of them."""
+
+    def __init__(self, store: QueueStore, snapshot: Snapshot, wakeup: Wakeup, stopping: asyncio.Event) -> None:
+        self._store = store
+        self._snapshot = snapshot
+        self._wakeup = wakeup
+        self._stopping = stopping
+        # One claim at a time in this process: woken together, waiters would only meet each other's locks.
+        self._turn = asyncio.Lock()
+        self._solo_first = False
+
+    async def lease(self, most: int, seconds: int, wait: float) -> Lease | None:
+        """Leases up to `most` records; waits at most `wait` seconds for some. None when there are none.
+
+        Raises NoSnapshot, Unavailable.
+        """
+        until = time.monotonic() + wait
+        while True:
+            rung = self._wakeup.listen()
+            lease = await self._look(most, seconds)
+            remaining = until - time.monotonic()
+            if lease is not None or remaining <= 0 or self._stopping.is_set():
+                return lease
+            try:
+                async with asyncio.timeout(min(remaining, LOOK_SECONDS)):
+                    await rung.wait()
+            except TimeoutError:
+                continue
+
+    async def _look(self, most: int, seconds: int) -> Lease | None:
+        async with self._turn:
+            active = self._snapshot.configuration().active_mappings
+            if not await self._store.has_work():
+                return None
+            # Turn and turn about, so that neither a row of poison nor a backlog keeps the other lane waiting.
+            self._solo_first = not self._solo_first
+            return await self._store.lease(most, seconds, active, solo_first=self._solo_first)
+
+    async def settle(self, token: str, settlements: Sequence[Settlement]) -> list[int]:
+        """Takes back what became of leased records; gives the numbers of those that did not hold.
+
+        Raises Unavailable.
+        """
+        return await self._store.settle(token, settlements)
+
+    async def extend(self, tokens: Sequence[str], seconds: int) -> list[str]:
+        """Gives leases more time; gives the tokens of those that are lost. Raises Unavailable."""
+        return await self._store.extend(tokens, seconds)
+
+    async def release_held(self) -> None:
+        """Puts back, for ever, what was held for a mapping that is active again; for `run_in_background`.
+
+        Also without a change now and then: another replica may have held records by an older configuration.
+        """
+        while True:
+            mappings = await self._store.release_held(self._snapshot.configuration().active_mappings)
+            if mappings:
+                _log.info("held records are released", mappings=mappings)
+                self._wakeup.ring()
+            await self._snapshot.changed(_RELEASE_SECONDS)

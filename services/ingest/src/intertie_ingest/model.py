@@ -1,0 +1,320 @@
+"""What ingest speaks of: deliveries, the records in them, the states that the cache holds, and how they end."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+#: the columns of a row's place in the cache: system, mapping, external id
+Key = tuple[int, int, str]
+
+
+class Route(StrEnum):
+    """By which door a delivery came in."""
+
+    WEBHOOK = "webhook"
+    PUSH = "push"
+
+
+class Status(StrEnum):
+    """The `sync_status` of a cached record; the names are the existing column's."""
+
+    #: waits for mapper, or is with it under a lease
+    PENDING = "pending"
+    #: its row is in the target table
+    SYNCED = "synced"
+    #: set aside, with a reason; replayable
+    ERROR = "error"
+    #: mapper found a newer version in the target
+    OUTDATED = "outdated"
+
+
+class Ending(StrEnum):
+    """How a delivery, or one record of it, stands."""
+
+    PENDING = "pending"
+    SYNCED = "synced"
+    SET_ASIDE = "set_aside"
+    SUPERSEDED = "superseded"
+    UNROUTED = "unrouted"
+
+
+#: how a state of a record ends, or stands, by its row's status
+ENDING_OF_STATUS = {
+    Status.PENDING: Ending.PENDING,
+    Status.SYNCED: Ending.SYNCED,
+    Status.ERROR: Ending.SET_ASIDE,
+    Status.OUTDATED: Ending.SUPERSEDED,
+}
+
+
+class Held(StrEnum):
+    """Reasons of ours, beside mapping's, that a cached record may carry."""
+
+    #: set aside: the stored configuration of its mapping cannot be compiled
+    INVALID_MAPPING = "invalid_mapping"
+    #: set aside: it took its mapper down three times
+    CRASHED = "crashed"
+    #: pending, but not handed out: its mapping or system is gone or switched off
+    MAPPING_INACTIVE = "mapping_inactive"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a record is set aside."""
+
+    reason: str
+    field: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RawDelivery:
+    """A delivery as the gateway took it off the wire."""
+
+    route: Route
+    #: the system that the path names; empty for a push
+    system: str
+    body: bytes
+    #: values by name in lower case, each occurrence by itself
+    headers: dict[str, list[bytes]]
+    #: address of the peer without its port
+    peer: str
+    received_at: datetime
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoutedRecord:
+    """One record of a delivery, for one mapping."""
+
+    mapping_id: int
+    external_id: str
+    #: the record's bytes as received, as text
+    data: str
+    #: SHA-256 of those bytes
+    digest: bytes
+    #: key whose plain comparison is the order of versions; None: order of arrival
+    version_key: str | None
+    #: whether it goes to mapper at once
+    is_released: bool
+    #: why it is set aside from the start
+    fault: Fault | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A delivery that is verified, parsed and routed: ready to be committed."""
+
+    delivery_id: str
+    route: Route
+    system_id: int
+    system: str
+    #: name of the mapping that a push names; empty for a webhook
+    mapping: str
+    delivery_key: str | None
+    #: SHA-256 of the body
+    digest: bytes
+    body: bytes
+    content_type: str
+    source: str
+    request_id: str
+    received_at: datetime
+    actor: str
+    #: the module that pushed; empty for others
+    module: str
+    is_array: bool
+    #: one for each record of the body
+    external_ids: tuple[str, ...]
+    records: tuple[RoutedRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDelivery:
+    """A committed delivery, as far as a later one with its key must know."""
+
+    delivery_id: str
+    digest: bytes
+    is_array: bool
+    external_ids: tuple[str, ...]
+    is_unrouted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CachedState:
+    """The state of a record that the cache holds now."""
+
+    #: number of the row; 0 for one that this group makes
+    id: int
+    revision: int
+    version_key: str | None
+    digest: bytes | None
+    delivery_id: str | None
+    status: Status
+    error_reason: str | None = None
+    error_field: str | None = None
+    sync_error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordEnding:
+    """How a state of a record ended that is no longer the cache's."""
+
+    delivery_id: str
+    mapping_id: int
+    external_id: str
+    #: 0 when an older version came late and never was the cache's state
+    revision: int
+    ending: Ending
+    superseded_by: str | None = None
+    fault: Fault | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Where a record of a delivery went in the cache."""
+
+    mapping_id: int
+    external_id: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of a delivery that is committed, or was before."""
+
+    delivery: Delivery
+    #: the first one's when this is a duplicate
+    delivery_id: str
+    is_duplicate: bool
+    is_array: bool
+    external_ids: tuple[str, ...]
+    #: how it stands right after the commit; None of a duplicate, which stands as the first one does
+    state: Ending | None
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """A record under a lease."""
+
+    id: int
+    system_id: int
+    mapping_id: int
+    external_id: str
+    revision: int
+    data: bytes
+    version_key: str
+    delivery_id: str
+    digest: bytes
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Records that one worker holds until `expires_at` (the database's clock)."""
+
+    token: str
+    records: tuple[Leased, ...]
+    expires_at: datetime
+
+
+class Outcome(StrEnum):
+    """What mapper says of a leased record."""
+
+    SYNCED = "synced"
+    RETRY = "retry"
+    SET_ASIDE = "set_aside"
+    SUPERSEDED = "superseded"
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What became of one leased record."""
+
+    id: int
+    revision: int
+    outcome: Outcome
+    local_key: str | None = None
+    local_id: int | None = None
+    retry_seconds: int = 0
+    reason: str = ""
+    field: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """A row of the cache, as it is shown."""
+
+    id: int
+    system_id: int
+    mapping_id: int
+    external_id: str
+    local_id: int | None
+    local_key: str | None
+    data_json: str
+    sync_status: Status
+    sync_error: str | None
+    error_reason: str | None
+    error_field: str | None
+    revision: int
+    attempts: int
+    delivery_id: str | None
+    available_at: datetime | None
+    last_synced_at: datetime | None
+    expires_at: datetime | None
+    created_at: datetime | None
+    updated_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordState:
+    """One record of a delivery and how it stands."""
+
+    reference: Reference
+    ending: Ending
+    fault: Fault | None = None
+    superseded_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDelivery:
+    """A committed delivery, as it is shown."""
+
+    delivery_id: str
+    system_id: int
+    route: Route
+    delivery_key: str | None
+    digest: bytes
+    size: int
+    content_type: str
+    source: str
+    received_at: datetime
+    body: bytes | None
+    records: tuple[RecordState, ...] = field(default=())
+
+    @property
+    def state(self) -> Ending:
+        """How it stands: the least finished of its records' states, set aside before synced."""
+        endings = {record.ending for record in self.records}
+        return next((ending for ending in _LEAST_FINISHED if ending in endings), Ending.UNROUTED)
+
+
+_LEAST_FINISHED = (Ending.PENDING, Ending.SET_ASIDE, Ending.SYNCED, Ending.SUPERSEDED)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Deliveries of one system, route, reason and source that were refused in one minute."""
+
+    #: empty when no known system was named
+    system: str
+    route: Route
+    reason: str
+    source: str
+    minute: datetime
+    count: int
+    #: what the last one was told
+    message: str
+    #: SHA-256 of the last one's body
+    digest: bytes
+    id: int = 0

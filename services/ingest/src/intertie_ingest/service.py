@@ -1,0 +1,212 @@
+"""IngestService: accepts deliveries, and shows what was accepted, refused and cached."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from intertie.ingest.v1 import ingest_pb2, ingest_pb2_grpc
+from intertie_chassis.calls import current_request_id
+from intertie_chassis.identity import current_principal
+from intertie_chassis.paging import decode_token, encode_token, page_size
+from intertie_ingest import audit_convert, convert, errors
+from intertie_ingest.accept import Acceptor
+from intertie_ingest.browse_store import BrowseStore, DeliveryFilter, RecordFilter
+from intertie_ingest.configuration import CompiledSystem, Configuration
+from intertie_ingest.delivery import pushed_data
+from intertie_ingest.model import Status
+from intertie_ingest.rejection_store import RejectionStore
+from intertie_ingest.snapshot import Snapshot
+from intertie_ingest.wakeup import Wakeup
+
+_MOST_IDS = 1000
+DESCRIPTOR = ingest_pb2.DESCRIPTOR.services_by_name["IngestService"]
+add_to_server = ingest_pb2_grpc.add_IngestServiceServicer_to_server
+
+
+class IngestService(ingest_pb2_grpc.IngestServiceServicer):
+    """Ingest's methods."""
+
+    def __init__(
+        self,
+        acceptor: Acceptor,
+        browse: BrowseStore,
+        rejections: RejectionStore,
+        snapshot: Snapshot,
+        wakeup: Wakeup,
+    ) -> None:
+        self._acceptor = acceptor
+        self._browse = browse
+        self._rejections = rejections
+        self._snapshot = snapshot
+        self._wakeup = wakeup
+
+    async def AcceptDeliveries(
+        self, request: ingest_pb2.AcceptDeliveriesRequest, context: Any
+    ) -> ingest_pb2.AcceptDeliveriesResponse:
+        """Accepts deliveries that came over HTTP, many at a time."""
+        return convert.accept_response(await self._acceptor.accept(convert.raw_deliveries(request)))
+
+    async def Push(self, request: ingest_pb2.PushRequest, context: Any) -> ingest_pb2.PushResponse:
+        """Accepts one record of a mapping from an internal module."""
+        raw = convert.pushed_delivery(request, "", current_request_id() or "")
+        pushed = pushed_data(request.system, request.mapping, request.data)
+        key = convert.idempotency_key(request)
+        return convert.push_response(await self._acceptor.push(raw, pushed, current_principal(), key))
+
+    async def ListDeliveries(
+        self, request: ingest_pb2.ListDeliveriesRequest, context: Any
+    ) -> ingest_pb2.ListDeliveriesResponse:
+        """Lists deliveries, the newest first."""
+        configuration, size = self._snapshot.configuration(), page_size(request.page_size)
+        wanted = DeliveryFilter(
+            _system_id(configuration, request.system),
+            convert.delivery_state(request.state),
+            convert.moment(request.received_after) if request.HasField("received_after") else None,
+            convert.moment(request.received_before) if request.HasField("received_before") else None,
+        )
+        position = decode_token(request.page_token, request)
+        found = await self._browse.deliveries(wanted, str(position[0]) if position else None, size + 1)
+        token = encode_token([found[size - 1].delivery_id], request) if len(found) > size else ""
+        return ingest_pb2.ListDeliveriesResponse(
+            deliveries=[convert.delivery(one, configuration, with_body=False) for one in found[:size]],
+            next_page_token=token,
+        )
+
+    async def GetDelivery(self, request: ingest_pb2.GetDeliveryRequest, context: Any) -> ingest_pb2.Delivery:
+        """Gets a delivery with its body and how each of its records ended."""
+        found = await self._browse.delivery(request.delivery_id)
+        if found is None:
+            raise errors.DeliveryNotFound(metadata={"delivery_id": request.delivery_id[:64]})
+        return convert.delivery(found, self._snapshot.configuration(), with_body=True)
+
+    async def ListRejections(
+        self, request: ingest_pb2.ListRejectionsRequest, context: Any
+    ) -> ingest_pb2.ListRejectionsResponse:
+        """Lists what was refused, the newest first."""
+        size, position = page_size(request.page_size), decode_token(request.page_token, request)
+        before = int(position[0]) if position else None
+        found = await self._rejections.page(request.system, request.reason, before, size + 1)
+        token = encode_token([found[size - 1].id], request) if len(found) > size else ""
+        return ingest_pb2.ListRejectionsResponse(
+            rejections=[convert.rejection(one) for one in found[:size]], next_page_token=token
+        )
+
+    async def ListRecords(self, request: ingest_pb2.ListRecordsRequest, context: Any) -> ingest_pb2.ListRecordsResponse:
+        """Lists cached records in any state, the newest change first."""
+        configuration = self._snapshot.configuration()
+        wanted = RecordFilter(
+            system_id=_system_id(configuration, request.system),
+            mapping_ids=_mapping_ids(configuration, request.system, request.mapping),
+            external_id=request.external_id or None,
+            status=convert.sync_status(request.sync_status),
+            error_reason=request.error_reason or None,
+        )
+        records, token = await self._page(request, wanted, configuration)
+        return ingest_pb2.ListRecordsResponse(records=records, next_page_token=token)
+
+    async def GetRecord(self, request: ingest_pb2.GetRecordRequest, context: Any) -> ingest_pb2.Record:
+        """Gets a cached record by its number."""
+        found = await self._browse.record(request.id)
+        if found is None:
+            raise errors.RecordNotFound(metadata={"id": str(request.id)})
+        return convert.record(found, self._snapshot.configuration())
+
+    async def ReadCache(self, request: ingest_pb2.ReadCacheRequest, context: Any) -> ingest_pb2.ReadCacheResponse:
+        """Reads records of a system that are synced and have not expired."""
+        configuration = self._snapshot.configuration()
+        system = _readable(configuration, request.system)
+        wanted = RecordFilter(
+            system_id=system.id,
+            mapping_ids=_mapping_ids(configuration, system.name, request.mapping),
+            external_id=request.external_id or None,
+            status=Status.SYNCED,
+            is_fresh=True,
+        )
+        records, token = await self._page(request, wanted, configuration)
+        return ingest_pb2.ReadCacheResponse(
+            system=system.name, mapping=request.mapping, data=records, count=len(records), next_page_token=token
+        )
+
+    async def ReplayRecords(
+        self, request: ingest_pb2.ReplayRecordsRequest, context: Any
+    ) -> ingest_pb2.ReplayRecordsResponse:
+        """Hands records that were set aside to mapper again."""
+        if not (request.ids or request.system or request.mapping or request.error_reason):
+            raise convert.invalid("ids", "or system, mapping or error_reason must say which records")
+        if len(request.ids) > _MOST_IDS:
+            raise convert.invalid("ids", f"must be at most {_MOST_IDS}")
+        configuration = self._snapshot.configuration()
+        wanted = RecordFilter(
+            ids=tuple(request.ids) or None,
+            system_id=_system_id(configuration, request.system),
+            mapping_ids=_mapping_ids(configuration, request.system, request.mapping),
+            status=Status.ERROR,
+            error_reason=request.error_reason or None,
+        )
+        if request.dry_run:
+            return ingest_pb2.ReplayRecordsResponse(replayed=await self._browse.set_aside(wanted))
+        selector: dict[str, object] = {
+            "ids": list(request.ids),
+            "system": request.system,
+            "mapping": request.mapping,
+            "error_reason": request.error_reason,
+        }
+        actor, request_id = current_principal().subject, current_request_id() or ""
+
+        def message(ids: Sequence[int]) -> bytes:
+            return audit_convert.entry_of_replay(ids, selector, actor, request_id)
+
+        replayed = await self._browse.replay(wanted, message)
+        self._wakeup.ring()
+        return ingest_pb2.ReplayRecordsResponse(replayed=len(replayed))
+
+    async def _page(
+        self,
+        request: ingest_pb2.ListRecordsRequest | ingest_pb2.ReadCacheRequest,
+        wanted: RecordFilter,
+        configuration: Configuration,
+    ) -> tuple[list[ingest_pb2.Record], str]:
+        size, position = page_size(request.page_size), decode_token(request.page_token, request)
+        after = (datetime.fromisoformat(str(position[0])), int(position[1])) if position else None
+        found = await self._browse.records(wanted, after, size + 1)
+        token = ""
+        if len(found) > size:
+            last = found[size - 1]
+            token = encode_token([(last.updated_at or datetime.min).isoformat(), last.id], request)
+        return [convert.record(one, configuration) for one in found[:size]], token
+
+
+def _system_id(configuration: Configuration, name: str) -> int | None:
+    """The number of a system by its name; None for no name. Raises SystemNotFound."""
+    if not name:
+        return None
+    system = configuration.by_name.get(name)
+    if system is None:
+        raise errors.SystemNotFound("there is no external system of this name", metadata={"system": name})
+    return system.id
+
+
+def _mapping_ids(configuration: Configuration, system: str, name: str) -> tuple[int, ...] | None:
+    """The numbers of the mappings of a name, of one system or of all; None for no name. Raises MappingNotFound."""
+    if not name:
+        return None
+    systems = [configuration.by_name[system]] if system else list(configuration.by_id.values())
+    found = tuple(mapping.id for one in systems for mapping in one.mappings if mapping.name == name)
+    if not found:
+        raise errors.MappingNotFound("there is no mapping of this name", metadata={"mapping": name})
+    return found
+
+
+def _readable(configuration: Configuration, name: str) -> CompiledSystem:
+    """The system whose cache the caller may read.
+
+    Raises GrantMissing for a module without a grant, also for a system that does not exist, else SystemNotFound.
+    """
+    if not name:
+        raise convert.invalid("system", "must name a system")
+    system, principal = configuration.by_name.get(name), current_principal()
+    if principal.role == "module" and (system is None or not system.may(principal.name, "read")):
+        raise errors.GrantMissing("the module has no active grant to read this system", metadata={"system": name})
+    if system is None:
+        raise errors.SystemNotFound("there is no external system of this name", metadata={"system": name})
+    return system

@@ -1,0 +1,128 @@
+"""The live configuration: what registry's feed says, compiled, and kept for as long as registry is away."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import structlog
+
+from intertie_chassis.errors import IntertieError
+from intertie_ingest.configuration import CompiledSystem, Configuration, StoredSystem, compile_system
+from intertie_ingest.errors import NoSnapshot
+
+SILENCE_SECONDS = 10.0
+"""A feed that says nothing for so long is dead; it says something every three seconds."""
+
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 1.0
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one message of the feed says."""
+
+    systems: tuple[StoredSystem, ...] = ()
+    removed: tuple[int, ...] = ()
+    #: whether it is a part of a snapshot, which replaces everything once it is complete
+    is_snapshot: bool = False
+    is_complete: bool = True
+
+
+Watch = Callable[[], AsyncGenerator[Change, None]]
+
+
+class Snapshot:
+    """Holds the configuration that counts now."""
+
+    def __init__(self) -> None:
+        self._stored: dict[int, StoredSystem] = {}
+        self._compiled: dict[int, CompiledSystem] = {}
+        self._coming: dict[int, StoredSystem] | None = None
+        self._configuration: Configuration | None = None
+        self._changed = asyncio.Event()
+
+    def configuration(self) -> Configuration:
+        """All systems as they are now. Raises NoSnapshot before the first snapshot is complete."""
+        if self._configuration is None:
+            raise NoSnapshot(retry_after=1)
+        return self._configuration
+
+    async def check(self) -> str | None:
+        """For `Server.ready_when`: why there is no configuration."""
+        return None if self._configuration is not None else "no configuration from registry yet"
+
+    async def changed(self, timeout: float) -> None:
+        """Waits until the configuration changes, at most so many seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+        self._changed.clear()
+
+    async def run(self, watch: Watch) -> None:
+        """Follows the feed for ever, through every outage of registry; for `run_in_background`."""
+        pause, is_told = _FIRST_PAUSE, False
+        while True:
+            started = time.monotonic()
+            try:
+                await self.follow(watch)
+                cause = "the stream ended"
+            except IntertieError as error:
+                cause = error.message
+            except TimeoutError:
+                cause = "the stream fell silent"
+            if time.monotonic() - started > SILENCE_SECONDS:
+                pause, is_told = _FIRST_PAUSE, False
+            if not is_told:
+                _log.warning("registry's feed is away; the configuration is kept", cause=cause)
+                is_told = True
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def follow(self, watch: Watch) -> None:
+        """Follows one stream of the feed until it ends.
+
+        Raises what the stream raises, TimeoutError when it is silent.
+        """
+        self._coming = None
+        async with aclosing(watch()) as changes:
+            while True:
+                async with asyncio.timeout(SILENCE_SECONDS):
+                    change = await anext(changes, None)
+                if change is None:
+                    return
+                self.apply(change)
+
+    def apply(self, change: Change) -> None:
+        """Takes in one message of the feed."""
+        if change.is_snapshot:
+            self._coming = {} if self._coming is None else self._coming
+            self._coming |= {system.id: system for system in change.systems}
+            if not change.is_complete:
+                return
+            stored, self._coming = self._coming, None
+        elif change.systems or change.removed:
+            stored = {**self._stored, **{system.id: system for system in change.systems}}
+            for removed in change.removed:
+                stored.pop(removed, None)
+        else:
+            return
+        self._replace(stored)
+
+    def _replace(self, stored: dict[int, StoredSystem]) -> None:
+        compiled: dict[int, CompiledSystem] = {}
+        for number, system in stored.items():
+            if self._stored.get(number) == system:
+                compiled[number] = self._compiled[number]
+                continue
+            compiled[number] = compile_system(system)
+            for problem in compiled[number].problems:
+                _log.warning("a system's configuration is at fault", system=system.name, problem=problem)
+        self._stored, self._compiled = stored, compiled
+        self._configuration = Configuration.of(compiled.values())
+        self._changed.set()

@@ -1,0 +1,69 @@
+"""Ingest's tables as queries see them; what the databases hold is made by `migrations` and `adopt`."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from sqlalchemy import Boolean, Column, DateTime, Integer, LargeBinary, MetaData, String, Table
+
+from intertie_chassis.outbox import outbox_table
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables of one installation."""
+
+    cache: Table
+    deliveries: Table
+    endings: Table
+    rejections: Table
+    outbox: Table
+
+    @classmethod
+    def named(cls, prefix: str) -> Self:
+        """The tables whose names begin with the prefix."""
+        metadata = MetaData()
+        return cls(
+            _table(
+                metadata,
+                f"{prefix}external_data_cache",
+                integers="id system_id mapping_id local_id revision attempts crashes lease_crc",
+                texts="external_id data_json sync_status sync_error version_key delivery_id lease_token error_reason "
+                "error_field local_key",
+                times="last_synced_at expires_at created_at updated_at available_at",
+                booleans="lease_solo",
+                blobs="digest",
+            ),
+            _table(
+                metadata,
+                f"{prefix}inbound_deliveries",
+                integers="system_id size",
+                texts="delivery_id route delivery_key content_type source request_id external_ids records",
+                times="received_at",
+                booleans="is_array",
+                blobs="digest body",
+            ),
+            _table(
+                metadata,
+                f"{prefix}inbound_delivery_endings",
+                integers="id mapping_id revision",
+                texts="delivery_id external_id ending superseded_by reason field message",
+                times="ended_at",
+            ),
+            _table(
+                metadata,
+                f"{prefix}rejected_deliveries",
+                integers="id rejected",
+                texts="system_name route reason source message",
+                times="minute",
+                blobs="digest",
+            ),
+            outbox_table(metadata, f"{prefix}ingest_outbox"),
+        )
+
+
+def _table(
+    metadata: MetaData, name: str, *, integers: str, texts: str, times: str, booleans: str = "", blobs: str = ""
+) -> Table:
+    # Names only: lengths, collations, keys and indexes matter where the tables are made.
+    kinds = ((Integer, integers), (String, texts), (DateTime, times), (Boolean, booleans), (LargeBinary, blobs))
+    return Table(name, metadata, *(Column(column, kind()) for kind, names in kinds for column in names.split()))
