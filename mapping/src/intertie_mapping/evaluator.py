@@ -9,22 +9,12 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 import time
 from typing import Any
 
-_recursion_limit = sys.getrecursionlimit()
-from jsonata.functions import Functions  # type: ignore[import-untyped]  # noqa: E402
-from jsonata.jexception import JException  # type: ignore[import-untyped]  # noqa: E402
-from jsonata.jsonata import Jsonata  # type: ignore[import-untyped]  # noqa: E402
-from jsonata.regex_engine import RegexFlags  # type: ignore[import-untyped]  # noqa: E402
-from jsonata.utils import Utils  # type: ignore[import-untyped]  # noqa: E402
-
-# The import raised it to 10,000 for the whole process, at which C code (the JSON scanner) can exhaust a thread's stack.
-sys.setrecursionlimit(_recursion_limit)
-
-from intertie_mapping.moments import MomentError, read_moment, unix_microseconds  # noqa: E402
-from intertie_mapping.patterns import Pattern, TextTooLong  # noqa: E402
+from intertie_mapping.jsonata_library import Functions, JException, Jsonata, RegexFlags, Utils
+from intertie_mapping.moments import MomentError, read_moment, unix_microseconds
+from intertie_mapping.patterns import Pattern, TextTooLong
 
 MAX_STEPS = 100_000
 MAX_SECONDS = 2.0

@@ -6,13 +6,9 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from jsonata.functions import Functions  # type: ignore[import-untyped]
-from jsonata.jexception import JException  # type: ignore[import-untyped]
-from jsonata.parser import Parser  # type: ignore[import-untyped]
-from jsonata.utils import Utils  # type: ignore[import-untyped]
-
 from intertie_mapping.errors import MappingFault, Reason
 from intertie_mapping.evaluator import MAX_RANGE, REFUSED, Evaluator, LimitReached, weigh
+from intertie_mapping.jsonata_library import Functions, JException, Parser, Utils
 from intertie_mapping.patterns import PatternError
 from intertie_mapping.values import MISSING, JsonObject, JsonValue, Missing
 

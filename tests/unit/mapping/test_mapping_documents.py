@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from intertie_mapping.documents import MAX_DEPTH, parse, parse_value, serialise
 from intertie_mapping.errors import DocumentError, DocumentReason, MappingFault, Reason
 
@@ -35,7 +36,13 @@ def reason_of(body: bytes) -> DocumentReason:
 def test_each_element_keeps_its_bytes(elements: list[tuple[dict[str, Any], str, str]], ascii_only: bool) -> None:
     """The raw slices of an array are the bytes as sent, and parse to the same values again."""
     raws = [json.dumps(value, ensure_ascii=ascii_only).encode() for value, _, _ in elements]
-    body = b"[" + b",".join(before.encode() + raw + after.encode() for raw, (_, before, after) in zip(raws, elements, strict=True)) + b"]"
+    body = (
+        b"["
+        + b",".join(
+            before.encode() + raw + after.encode() for raw, (_, before, after) in zip(raws, elements, strict=True)
+        )
+        + b"]"
+    )
     document = parse(body)
     assert document.is_array
     assert [record.raw for record in document.records] == raws
@@ -157,7 +164,13 @@ def test_decimals_keep_every_digit_that_was_written(text: str) -> None:
 def test_numbers_that_floats_hold_are_floats() -> None:
     """So that expressions and serialisers meet a Decimal only when there is no other way."""
     (record,) = parse(b'{"a":0.1,"b":14.599512,"c":1e3,"d":19.99,"e":0.1000000000000000055511151231257827}').records
-    assert {key: type(value) for key, value in record.value.items()} == {"a": float, "b": float, "c": float, "d": float, "e": Decimal}
+    assert {key: type(value) for key, value in record.value.items()} == {
+        "a": float,
+        "b": float,
+        "c": float,
+        "d": float,
+        "e": Decimal,
+    }
 
 
 def test_keys_that_stand_twice_are_named_per_record() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from intertie_mapping.errors import DocumentError, DocumentReason
 from intertie_mapping.forms import parse_form
 

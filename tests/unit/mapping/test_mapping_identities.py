@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+
 from intertie_mapping.documents import parse
 from intertie_mapping.errors import MappingFault, Reason
 from intertie_mapping.identities import content_identity, identity
@@ -23,7 +24,9 @@ def test_ids(value: Any, text: str | None) -> None:
     assert identity(value) == text
 
 
-@pytest.mark.parametrize("value", ["", "x" * 256, "a\x00b", "a\nb", "\x7f", "\x85", True, False, {}, [], ["a"], {"id": 1}, 10**300])
+@pytest.mark.parametrize(
+    "value", ["", "x" * 256, "a\x00b", "a\nb", "\x7f", "\x85", True, False, {}, [], ["a"], {"id": 1}, 10**300]
+)
 def test_what_is_no_id_is_a_fault(value: Any) -> None:
     with pytest.raises(MappingFault) as fault:
         identity(value)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from intertie_mapping.paths import PathError, compile_path
 from intertie_mapping.values import MISSING
 
@@ -79,7 +80,9 @@ def test_what_a_path_finds(path: str, found: Any) -> None:
         assert compile_path(path)(RECORD) is found
 
 
-@pytest.mark.parametrize("path", ["", ".", "a.", ".a", "a..b", "a[", "a[]", "a[x]", "a[1", "a[0]b", "a[0].", "a.[0]", "[1.5]", "a" * 1001])
+@pytest.mark.parametrize(
+    "path", ["", ".", "a.", ".a", "a..b", "a[", "a[]", "a[x]", "a[1", "a[0]b", "a[0].", "a.[0]", "[1.5]", "a" * 1001]
+)
 def test_what_is_no_path_is_refused(path: str) -> None:
     with pytest.raises(PathError):
         compile_path(path)
@@ -100,7 +103,13 @@ def test_a_path_finds_what_was_put_there(steps: list[str | int], value: Any, bra
     assert compile_path(text.lstrip("."))(data) == value
 
 
-@given(st.recursive(st.none() | st.integers() | st.text("ab.", max_size=3), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab.", max_size=3), inner, max_size=3)), STEPS)
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text("ab.", max_size=3),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab.", max_size=3), inner, max_size=3),
+    ),
+    STEPS,
+)
 def test_no_path_fails_on_any_data(data: Any, steps: list[str | int]) -> None:
     """Whatever the record holds, reading gives a value, null or missing, and never raises."""
     compile_path(".".join(map(str, ["a", *steps])))({"a": data})

@@ -1,4 +1,4 @@
-"""What real senders send, in the shape that their documentation gives it, becomes rows through paths and expressions."""
+"""What real senders send, in the documented shape, becomes rows through paths and expressions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def planned(**configuration: Any) -> Plan:
 
 
 def test_github_issue_becomes_an_event() -> None:
-    """Labels are collected by a wildcard, an id beyond 2^53 stays exact, and the milestone's time moves to another zone."""
+    """Labels are collected by a wildcard, an id beyond 2^53 stays exact, a time moves to another zone."""
     plan = planned(
         field_mappings={
             "issue.title": "event_title",
@@ -147,7 +147,7 @@ def test_github_pull_request_is_mapped_when_it_is_merged() -> None:
 
 
 def test_stripe_charge_keeps_money_exact() -> None:
-    """An amount in cents becomes a decimal, Unix time a date, and a metadata key with a dot is found as it is written."""
+    """An amount in cents becomes a decimal, Unix time a date, and a metadata key with a dot is found."""
     plan = planned(
         field_mappings={
             "data.object.amount": "budget",
@@ -209,7 +209,10 @@ def test_stripe_invoice_lines_are_summed() -> None:
             "end_date": "datetime",
             "start_date": "date",
         },
-        expressions={"budget": "$sum(data.object.lines.data.amount) / 100", "staff_count": "$max(data.object.lines.data.quantity)"},
+        expressions={
+            "budget": "$sum(data.object.lines.data.amount) / 100",
+            "staff_count": "$max(data.object.lines.data.quantity)",
+        },
         external_id_field="data.object.id",
         version_field="created",
         filter="type = 'invoice.paid'",
