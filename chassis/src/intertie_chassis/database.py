@@ -39,6 +39,7 @@ class Database:
         self.dialect: Literal["sqlite", "mysql"] = "sqlite" if self._url.startswith("sqlite") else "mysql"
         self.table_prefix = table_prefix
         self._writer_lock = asyncio.Lock()
+        self._is_checked = False
         self._version_lock = asyncio.Lock()
         self._version_reader: AsyncConnection | None = None
         self._running: set[asyncio.Task[object]] = set()
@@ -64,10 +65,7 @@ class Database:
         except (exc.ArgumentError, exc.NoSuchModuleError, ValueError) as error:
             raise StartupError("the database URL cannot be understood; see INTERTIE_DATABASE_URL") from error
         try:
-            if database.dialect == "sqlite":
-                await sqlite.check(database._writer)
-            else:
-                await mysql.check(database._writer)
+            await database._check()
         except (exc.SQLAlchemyError, OSError) as error:
             number = database_errors.error_number(error)
             if database.dialect == "sqlite" or number in _WRONG_ACCESS:
@@ -104,6 +102,8 @@ class Database:
         comes free within 2 s; other database errors as SQLAlchemy's.
         """
         try:
+            if not self._is_checked:
+                await self._check()
             async with self._reader.connect() as connection:
                 yield connection
         except exc.SQLAlchemyError as error:
@@ -120,8 +120,20 @@ class Database:
         """
         task = asyncio.ensure_future(self._transaction(work, timeout))
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        return await asyncio.shield(task)
+        task.add_done_callback(self._ended)
+        # Unlike await, wait() leaves the task alone when we are cancelled. It also ends when the task does not heed its
+        # own timeout: asyncio.wait_for, which drivers use, swallows a cancellation that comes at the same moment as its
+        # own (Python < 3.12).
+        await asyncio.wait({task}, timeout=timeout + 1)
+        if not task.done():
+            task.cancel()
+            raise _away("the database did not finish in time; try again")
+        return task.result()
+
+    def _ended(self, task: asyncio.Task[object]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at, so that asyncio does not report it when the caller has gone
 
     async def _transaction(self, work: Work[T], timeout: float) -> T:
         try:
@@ -135,6 +147,8 @@ class Database:
     async def _attempts(self, work: Work[T]) -> T:
         for attempt in range(1, _MOST_ATTEMPTS + 1):
             try:
+                if not self._is_checked:
+                    await self._check()
                 return await self._once(work)
             except exc.SQLAlchemyError as error:
                 if not database_errors.is_conflict(error) or attempt == _MOST_ATTEMPTS:
@@ -143,6 +157,11 @@ class Database:
             # Full jitter: two transactions that deadlocked must not meet again at the same moment.
             await asyncio.sleep(random.uniform(0.002, 0.02 * 2**attempt))
         raise AssertionError("unreachable")
+
+    async def _check(self) -> None:
+        """Looks once at how durable the store is: at `open`, or when the server comes that was away then."""
+        await (sqlite if self.dialect == "sqlite" else mysql).check(self._writer)
+        self._is_checked = True
 
     async def _once(self, work: Work[T]) -> T:
         if self.dialect == "sqlite":
@@ -220,7 +239,9 @@ class Database:
                 reader, self._version_reader = self._version_reader, None
                 if reader is not None:
                     await reader.close()
-                raise _translated(error) if isinstance(error, exc.SQLAlchemyError) else error
+                if isinstance(error, exc.SQLAlchemyError):
+                    raise _translated(error) from error
+                raise
             return version
 
 

@@ -28,7 +28,6 @@ _MYSQL_AWAY = {
     1226,  # resource limit of this user
     1290,  # the server runs read-only
     1317,  # query interrupted
-    1792,  # the session is read-only
     1836,  # the server is in read-only mode
     1927,  # connection was killed
     2002,

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 import grpc
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 DOMAIN = "intertie"
@@ -220,8 +221,10 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> IntertieError:
         if key == STATUS_METADATA_KEY and isinstance(value, bytes):
             try:
                 return from_status(status_pb2.Status.FromString(value))
-            except ValueError:  # not ours: protobuf's DecodeError is a ValueError
-                break
+            except DecodeError:
+                break  # not made by us; the code alone tells enough
     cls = _CLASS_BY_CODE.get(error.code().value[0], Internal)
+    if cls is ResourceExhausted and "larger than max" in (error.details() or ""):
+        return ResourceExhausted("the message is larger than the service takes", reason="BODY_TOO_LARGE")
     retry_after = 1.0 if cls is Unavailable else None
     return cls(_LIBRARY_TEXTS.get(cls, error.details() or None), retry_after=retry_after)

@@ -1,4 +1,4 @@
-"""A running server with a small contract of its own, made from descriptors: one method of each shape and kind of access."""
+"""A running server with a small contract of its own, made from descriptors: a method of each shape and kind of access."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -8,8 +8,8 @@ import grpc
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, wrappers_pb2
 from google.protobuf.descriptor import ServiceDescriptor
-from intertie.api.v1 import options_pb2
 
+from intertie.api.v1 import options_pb2
 from intertie_chassis.clients import Channel, connect
 from intertie_chassis.identity import FixedToken, KeyRing, Verifier
 from intertie_chassis.server import Server
@@ -126,7 +126,9 @@ class Echo:
         """The callable of a method; raw: it sends and gives bytes."""
         takes_stream, gives_stream, _access = _METHODS[name]
         shape = f"{'stream' if takes_stream else 'unary'}_{'stream' if gives_stream else 'unary'}"
-        codecs = {} if is_raw else {"request_serializer": Text.SerializeToString, "response_deserializer": Text.FromString}
+        codecs = (
+            {} if is_raw else {"request_serializer": Text.SerializeToString, "response_deserializer": Text.FromString}
+        )
         return getattr(channel or self.channel(), shape)(f"/{SERVICE}/{name}", **codecs)
 
     async def close(self) -> None:

@@ -46,7 +46,9 @@ async def test_no_update_is_lost(database: Database) -> None:
     async def add(connection: AsyncConnection) -> None:
         value = await connection.scalar(text(f"SELECT value FROM counters WHERE id = 1{_for_update(database)}"))
         await asyncio.sleep(0)
-        await connection.execute(text("UPDATE counters SET value = :value WHERE id = 1"), {"value": int(value or 0) + 1})
+        await connection.execute(
+            text("UPDATE counters SET value = :value WHERE id = 1"), {"value": int(value or 0) + 1}
+        )
 
     async def adds() -> None:
         for _ in range(15):
@@ -296,7 +298,9 @@ class TestSQLite:
         await first.close()
         await second.close()
 
-    @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "postgresql://u:p@h/d", "nonsense", "mysql://[::1"])
+    @pytest.mark.parametrize(
+        "url", ["sqlite://", "sqlite:///:memory:", "postgresql://u:p@h/d", "nonsense", "mysql://[::1"]
+    )
     async def test_a_url_that_cannot_work_is_refused_in_words(self, url: str) -> None:
         with pytest.raises(StartupError) as caught:
             await Database.open(url)

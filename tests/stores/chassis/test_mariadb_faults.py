@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from intertie_chassis import database_errors
 from intertie_chassis.database import Database
 from intertie_chassis.errors import StartupError, Unavailable
+from waiting import eventually
 
 
 async def _open(mariadb_url: str) -> Database:
@@ -43,9 +44,7 @@ def administrator(mariadb_server: Any, mariadb_url: str) -> Iterator[Any]:
 
 def _kill_others(administrator: Any) -> int:
     with administrator.cursor() as cursor:
-        cursor.execute(
-            "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()"
-        )
+        cursor.execute("SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()")
         ids = [row[0] for row in cursor.fetchall()]
         for identifier in ids:
             cursor.execute(f"KILL {identifier}")
@@ -93,7 +92,7 @@ async def test_killed_connections_are_replaced_unnoticed(database: Database, adm
 
 
 def test_under_uvloop_killed_connections_are_replaced_as_well(mariadb_url: str, administrator: Any) -> None:
-    """uvloop raises another exception from a dead connection, which SQLAlchemy's own dialect lets out (asyncmy #158)."""
+    """uvloop raises another exception from a dead connection; SQLAlchemy's own dialect lets it out (asyncmy #158)."""
 
     async def scenario() -> None:
         database = await _open(mariadb_url)
@@ -121,11 +120,14 @@ async def test_a_connection_that_dies_before_the_commit_is_never_a_success(
 
 
 async def test_a_read_whose_connection_dies_is_unavailable(database: Database, administrator: Any) -> None:
-    with pytest.raises(Unavailable):
+    async def read() -> None:
         async with database.read() as connection:
             await connection.scalar(text("SELECT 1"))
             _kill_others(administrator)
             await connection.scalar(text("SELECT 1"))
+
+    with pytest.raises(Unavailable):
+        await read()
 
 
 async def test_a_crowded_pool_is_unavailable_within_its_time(database: Database) -> None:
@@ -135,12 +137,10 @@ async def test_a_crowded_pool_is_unavailable_within_its_time(database: Database)
     async def hold(_connection: AsyncConnection) -> None:
         nonlocal inside
         inside += 1
-        await _connection.scalar(text("SELECT 1"))
         await release.wait()
 
     held = [asyncio.create_task(database.transaction(hold)) for _ in range(4)]
-    while inside < 4:
-        await asyncio.sleep(0.01)
+    await eventually(lambda: inside == 4, timeout=10)
     with pytest.raises(Unavailable) as caught:
         await database.transaction(hold)
     assert caught.value.reason == "STORE_UNAVAILABLE"
@@ -184,5 +184,3 @@ async def test_what_does_not_fit_is_an_error_and_not_cut(database: Database) -> 
     with pytest.raises(exc.DBAPIError) as caught:
         await database.transaction(work)
     assert database_errors.is_data_error(caught.value)
-
-

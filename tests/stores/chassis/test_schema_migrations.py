@@ -19,7 +19,7 @@ from intertie_chassis.settings import Settings
 
 PREFIX = "acme_"
 
-_FIRST = '''
+_FIRST = """
 import sqlalchemy as sa
 from alembic import op
 from intertie_chassis.migrations import prefix
@@ -31,8 +31,8 @@ down_revision = None
 def upgrade():
     op.create_table(f"{prefix()}things", sa.Column("id", sa.Integer, primary_key=True), if_not_exists=True)
     op.execute(f"INSERT INTO {prefix()}things VALUES (1)")
-'''
-_SECOND = '''
+"""
+_SECOND = """
 import sqlalchemy as sa
 from alembic import op
 from intertie_chassis.migrations import prefix
@@ -43,7 +43,7 @@ down_revision = "0001"
 
 def upgrade():
     op.add_column(f"{prefix()}things", sa.Column("name", sa.String(20)))
-'''
+"""
 
 
 class Scripts:
