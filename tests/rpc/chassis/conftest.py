@@ -1,4 +1,4 @@
-"""A running server with a small contract of its own, made from descriptors: a method of each shape and kind of access."""
+"""A running server with a small contract of its own: a method of each shape and of each kind of access."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path

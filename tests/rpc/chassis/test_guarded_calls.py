@@ -28,7 +28,8 @@ async def _ask(method: Any, name: str, request: Any, **options: Any) -> Any:
     argument = _requests(request) if name in ("Join", "Chat") else request
     call = method(argument, **options)
     if name in ("Count", "Chat"):
-        return await anext(aiter(call))
+        answers = [answer async for answer in call]
+        return answers[0]
     return await call
 
 
