@@ -37,7 +37,8 @@ class Pattern:
         if len(text) > MAX_PATTERN:
             raise PatternError(f"a pattern must not be longer than {MAX_PATTERN} characters")
         try:
-            degree = _degree(_parser.parse(text, flags))
+            parsed = _parser.parse(text, flags)
+            degree = _degree(parsed, many_lines=bool(parsed.state.flags & re.MULTILINE))
             self._compiled = re.compile(text, flags)
         except (re.error, OverflowError, RecursionError) as error:
             raise PatternError(f"not a pattern: {error}") from None
@@ -77,10 +78,10 @@ class Pattern:
         return string
 
 
-def _degree(parsed: Any) -> int:
-    """The power of the text's length with which the worst case grows."""
+def _degree(parsed: Any, many_lines: bool) -> int:
+    """The power of the text's length with which the worst case grows; with many lines `^` is no single start."""
     items = list(_flat(parsed, repeated=False))
-    anchored = bool(items) and items[0] == "start"
+    anchored = bool(items) and items[0] == "start" and not many_lines
     steps = [item for item in items if isinstance(item, tuple)]
     open_repeats, closed_repeats = 0, 0
     for place, (characters, variable) in enumerate(steps):
@@ -161,7 +162,7 @@ def _branches(branches: list[Any], repeated: bool) -> Iterator[tuple[frozenset[i
     variable = not repeated and any(item[1] for alternative in alternatives for item in alternative)
     for alternative in alternatives if variable else ():
         yield from (item for item in alternative if item[1])
-    yield union, False
+    yield union, any(all(optional for _, optional in alternative) for alternative in alternatives)
 
 
 def _characters(operation: Any, argument: Any) -> frozenset[int]:

@@ -174,9 +174,19 @@ def test_what_fails_is_a_fault_of_the_column(text: str, capsys: pytest.CaptureFi
 
 @pytest.mark.parametrize(
     ("text", "holds"),
-    [("true", True), ("nope", False), ("list", True), ("one[0] - 5", False), ("''", False), ("'a'", True), ("{}", False), ("null", False),
-     ("list[$ > 5]", False), ("text = 'x' or half > 1", True)],
-)  # fmt: skip
+    [
+        ("true", True),
+        ("nope", False),
+        ("list", True),
+        ("one[0] - 5", False),
+        ("''", False),
+        ("'a'", True),
+        ("{}", False),
+        ("null", False),
+        ("list[$ > 5]", False),
+        ("text = 'x' or half > 1", True),
+    ],
+)
 def test_filters_follow_jsonatas_truth(text: str, holds: bool) -> None:
     assert Expression(text, "filter").holds(RECORD) is holds
 

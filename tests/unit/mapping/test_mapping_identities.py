@@ -16,10 +16,19 @@ from intertie_mapping.values import MISSING
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        ("INC-1", "INC-1"), (" trailing ", " trailing "), ("É", "É"), ("😀" * 255, "😀" * 255), (0, "0"), (2**64 + 1, "18446744073709551617"),
-        (5.0, "5"), (5.5, "5.5"), (Decimal("1.00000000000000000001"), "1.00000000000000000001"), (None, None), (MISSING, None),
+        ("INC-1", "INC-1"),
+        (" trailing ", " trailing "),
+        ("É", "É"),
+        ("😀" * 255, "😀" * 255),
+        (0, "0"),
+        (2**64 + 1, "18446744073709551617"),
+        (5.0, "5"),
+        (5.5, "5.5"),
+        (Decimal("1.00000000000000000001"), "1.00000000000000000001"),
+        (None, None),
+        (MISSING, None),
     ],
-)  # fmt: skip
+)
 def test_ids(value: Any, text: str | None) -> None:
     assert identity(value) == text
 

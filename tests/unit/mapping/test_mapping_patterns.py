@@ -14,11 +14,30 @@ from intertie_mapping.patterns import MAX_TEXT, Pattern, PatternError, TextTooLo
 @pytest.mark.parametrize(
     "pattern",
     [
-        "(a+)+b", "(a*)*", "(a|a)*b", "(a|ab)*c", "(?:a+|b)+c", "((ab)*)*", "(a?b?)*c", "(\\d+,)*x", "a*a*a*a*b", ".*,.*,.*x",
-        "a?a?a?a?a?a?aaaaaa", "(?<=a)b", "(?=a)b", r"(a)\1", "(", "[", "a{99999999999}", "(?P<n>a)(?(n)b|c)", "x" * 1001,
-        "((a{1,30}){1,30}){1,30}b", "(.{1,50}){50}x", "(a{0,9}){9}b",
+        "(a+)+b",
+        "(a*)*",
+        "(a|a)*b",
+        "(a|ab)*c",
+        "(?:a+|b)+c",
+        "((ab)*)*",
+        "(a?b?)*c",
+        "(\\d+,)*x",
+        "a*a*a*a*b",
+        ".*,.*,.*x",
+        "a?a?a?a?a?a?aaaaaa",
+        "(?<=a)b",
+        "(?=a)b",
+        r"(a)\1",
+        "(",
+        "[",
+        "a{99999999999}",
+        "(?P<n>a)(?(n)b|c)",
+        "x" * 1001,
+        "((a{1,30}){1,30}){1,30}b",
+        "(.{1,50}){50}x",
+        "(a{0,9}){9}b",
     ],
-)  # fmt: skip
+)
 def test_what_could_run_away_is_refused(pattern: str) -> None:
     with pytest.raises(PatternError):
         Pattern(pattern)
@@ -27,10 +46,24 @@ def test_what_could_run_away_is_refused(pattern: str) -> None:
 @pytest.mark.parametrize(
     "pattern",
     [
-        r"\s+", r"^\d+$", r"\d{3}-\d{4}", r"^(\w+)@(\w+)\.com$", r"<[^>]*>", r"\b\d+\b", r"(?:foo|bar)+", r"(ab|cd)*x", r"[^,]*,[^,]*",
-        r"(https?)://", "é+", "(?i)abc", "a{2,5}b", "(?:\\d{3} )*", "^.*$", "",
+        r"\s+",
+        r"^\d+$",
+        r"\d{3}-\d{4}",
+        r"^(\w+)@(\w+)\.com$",
+        r"<[^>]*>",
+        r"\b\d+\b",
+        r"(?:foo|bar)+",
+        r"(ab|cd)*x",
+        r"[^,]*,[^,]*",
+        r"(https?)://",
+        "é+",
+        "(?i)abc",
+        "a{2,5}b",
+        "(?:\\d{3} )*",
+        "^.*$",
+        "",
     ],
-)  # fmt: skip
+)
 def test_what_people_write_is_taken(pattern: str) -> None:
     assert Pattern(pattern).max_text >= 400
     assert [match.span() for match in Pattern(pattern).finditer("ab foo 12")] == [
@@ -46,7 +79,16 @@ def test_a_pattern_is_not_tried_on_a_text_that_is_too_long() -> None:
         pattern.search(" " * (pattern.max_text + 1))
 
 
-PIECES = st.sampled_from(["a", "b", "[ab]", ".", r"\w", "(a|b)", "(?:ab)", "(?:a|bc)", "^", "$"])
+@pytest.mark.parametrize(
+    ("pattern", "power"),
+    [("abc", 1), ("^a*b", 1), ("a*b", 2), ("(?m)^[^x]*x", 2), ("a*(?:b|)a*c", 3), (r"\w+\d+", 2)],
+)
+def test_how_costs_are_estimated(pattern: str, power: int) -> None:
+    """A branch that may be empty separates nothing, and each line is a start of its own."""
+    assert Pattern(pattern).max_text == MAX_TEXT[power]
+
+
+PIECES = st.sampled_from(["a", "b", "[ab]", ".", r"\w", "(a|b)", "(?:ab)", "(?:a|bc)", "(?:b|)", "^", "$"])
 QUANTIFIERS = st.sampled_from(["", "*", "+", "?", "{2}", "{0,3}", "*?"])
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import date, datetime, time
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +13,6 @@ from hypothesis import strategies as st
 from intertie_mapping.errors import MappingFault, Reason
 from intertie_mapping.transformations.chain import CATALOGUE, compile_chain, parse_steps
 from intertie_mapping.values import MISSING
-
-ROOT = Path(__file__).parents[3]
 
 
 def transformed(steps: Any, value: Any) -> Any:
@@ -281,12 +278,3 @@ def test_no_transformation_fails_in_any_other_way(name: str, value: Any) -> None
     assert outcome() == outcome()
     if value is None and name != "default":
         assert outcome() is None
-
-
-@pytest.mark.parametrize("name", CATALOGUE)
-def test_each_transformation_is_in_the_reference(name: str) -> None:
-    """With each of its arguments."""
-    reference = (ROOT / "docs" / "mapping.md").read_text()
-    assert f"| `{name}` |" in reference
-    for argument in CATALOGUE[name].arguments:
-        assert f"`{argument}`" in reference

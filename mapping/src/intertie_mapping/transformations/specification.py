@@ -101,6 +101,6 @@ def as_text(value: Value) -> str:
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
         return str(value)
     if isinstance(value, date | time):
-        return value.isoformat(*(" ",) if hasattr(value, "hour") and isinstance(value, date) else ())
+        return str(value)  # ISO 8601, with a space between date and time
     kind = "true or false" if isinstance(value, bool) else "an object" if isinstance(value, dict) else "a list"
     raise Refusal(Reason.NOT_TEXT, f"A text is needed, and this is {kind}.")
