@@ -1,0 +1,70 @@
+"""Where the processes listen: read, checked for being free, and handed to all of them."""
+
+import ipaddress
+import os
+import socket
+from collections.abc import Mapping
+
+from intertie_chassis.errors import StartupError
+from intertie_cli.settings import CliSettings
+
+
+def reached(settings: CliSettings, parts: tuple[str, ...]) -> dict[str, str]:
+    """Where each part is reached from this machine."""
+    return {part: settings.address_of(part) for part in parts}
+
+
+def environment(settings: CliSettings, addresses: Mapping[str, str], log_format: str) -> dict[str, str]:
+    """The environment of the processes: ours, with one data directory, and with addresses that fit the listeners."""
+    return {
+        **os.environ,
+        "INTERTIE_DATA_DIR": str(settings.data_dir.absolute()),
+        "INTERTIE_LOG_FORMAT": log_format,
+        **{f"INTERTIE_{part.upper()}_ADDRESS": address for part, address in addresses.items() if part != "gateway"},
+    }
+
+
+def check_free(settings: CliSettings, parts: tuple[str, ...]) -> None:
+    """Raises StartupError that names every address which another program has, and the setting that moves ours."""
+    taken = []
+    for part in parts:
+        listen = str(getattr(settings, f"{part}_listen"))
+        if not _is_free(listen, f"INTERTIE_{part.upper()}_LISTEN"):
+            taken.append(f"{listen} for {part} (INTERTIE_{part.upper()}_LISTEN)")
+    if taken:
+        raise StartupError(
+            f"other programs listen where the suite would: {', '.join(taken)}; stop them (another `intertie up`?), "
+            "or set other addresses"
+        )
+
+
+def is_loopback(listen: str) -> bool:
+    """Whether only this machine can reach the address."""
+    host = listen.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_free(listen: str, setting: str) -> bool:
+    host, colon, port = listen.rpartition(":")
+    if not (colon and port.isdigit() and int(port) < 65_536):
+        raise StartupError(f"{setting}: {listen} is not host:port")
+    host = host.strip("[]")
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # As servers do: a port whose last connections are still closing is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+            probe.listen(1)
+        except OSError as error:
+            if error.errno in _TAKEN:
+                return False
+            raise StartupError(f"{setting}: cannot listen on {listen} ({error.strerror})") from None
+    return True
+
+
+_TAKEN = {98, 48}  # EADDRINUSE on Linux and on macOS

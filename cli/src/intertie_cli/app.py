@@ -1,0 +1,58 @@
+"""The `intertie` command: one noun a group, one verb a command."""
+
+from importlib.metadata import version
+
+import typer
+
+from intertie_cli import (
+    checkpoints,
+    connections,
+    db,
+    deliveries,
+    grants,
+    log,
+    mappings,
+    records,
+    systems,
+    tokens,
+    up,
+)
+from intertie_cli.session import Session
+from intertie_cli.verbs import verb
+
+app = typer.Typer(
+    name="intertie",
+    help="Runs Intertie on this machine, and speaks to its services.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+verb(app, "up")(up.run_suite)
+
+
+@verb(app, "version")
+async def show_version(session: Session) -> None:
+    """Print the version."""
+    session.printer.line(version("intertie-cli"))
+
+
+for noun in (
+    systems.app,
+    connections.app,
+    mappings.app,
+    grants.app,
+    deliveries.app,
+    deliveries.rejections_app,
+    records.app,
+    records.cache_app,
+    checkpoints.app,
+    log.app,
+    tokens.app,
+    db.app,
+):
+    app.add_typer(noun)
+
+
+def main() -> None:
+    """Runs the command line; ends the process with 0, 1 (it failed) or 2 (it cannot be run like this)."""
+    app()

@@ -1,0 +1,35 @@
+"""Whether a process is ready: the gateway by HTTP, the services by grpc.health.v1."""
+
+import asyncio
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+_SECONDS = 2.0
+
+
+async def service(address: str) -> bool:
+    """Whether the gRPC server says that it is serving."""
+    try:
+        async with grpc.aio.insecure_channel(address) as channel:
+            stub: health_pb2_grpc.HealthAsyncStub = health_pb2_grpc.HealthStub(channel)
+            answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=_SECONDS)
+    except grpc.aio.AioRpcError:
+        return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+async def gateway(address: str) -> bool:
+    """Whether `GET /readyz` is answered with 200."""
+    host, _, port = address.rpartition(":")
+    try:
+        async with asyncio.timeout(_SECONDS):
+            reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+            try:
+                writer.write(f"GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n".encode())
+                status = await reader.readline()
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        return False
+    return status.startswith(b"HTTP/1.1 200 ")

@@ -1,0 +1,111 @@
+"""`intertie records` and `intertie cache`: the newest state of each record, and what became of it."""
+
+from typing import Annotated
+
+import typer
+
+from intertie.ingest.v1 import ingest_pb2
+from intertie_cli import cells
+from intertie_cli.options import Limit, System, confirm
+from intertie_cli.output import Column
+from intertie_cli.pages import collect
+from intertie_cli.problems import UsageError
+from intertie_cli.session import Session
+from intertie_cli.verbs import group, verb
+
+app = group("records", "The newest accepted state of each record, and what became of it.")
+cache_app = group("cache", "What modules read: records that are synced and have not expired.")
+
+Mapping = Annotated[str, typer.Option("--mapping", help="Of the mapping of this name.")]
+ExternalId = Annotated[str, typer.Option("--external-id", help="With this id in the external system.")]
+Reason = Annotated[str, typer.Option("--reason", help="Set aside for this reason, such as TYPE_MISMATCH.")]
+
+COLUMNS: list[Column] = [
+    ("id", lambda record: str(record.id)),
+    ("system", lambda record: record.system or f"#{record.system_id}"),
+    ("mapping", lambda record: record.mapping or f"#{record.mapping_id}"),
+    ("external id", lambda record: record.external_id),
+    ("status", lambda record: record.sync_status),
+    ("row", lambda record: cells.short(record.local_key) or cells.number(record.local_id)),
+    ("revision", lambda record: str(record.revision)),
+    ("attempts", lambda record: cells.number(record.attempts)),
+    ("reason", lambda record: record.error_reason),
+    ("field", lambda record: record.error_field),
+    ("why", lambda record: cells.short(record.sync_error)),
+    ("changed", lambda record: cells.moment(record.updated_at)),
+]
+CACHE_COLUMNS: list[Column] = [
+    ("id", lambda record: str(record.id)),
+    ("mapping", lambda record: record.mapping or f"#{record.mapping_id}"),
+    ("external id", lambda record: record.external_id),
+    ("data", lambda record: cells.short(record.data_json)),
+    ("synced", lambda record: cells.moment(record.last_synced_at)),
+    ("expires", lambda record: cells.moment(record.expires_at)),
+]
+
+
+@verb(app, "list")
+async def list_records(
+    session: Session,
+    system: System = "",
+    mapping: Mapping = "",
+    external_id: ExternalId = "",
+    status: Annotated[str, typer.Option("--status", help="pending, synced, error (set aside) or outdated.")] = "",
+    reason: Reason = "",
+    limit: Limit = 50,
+) -> None:
+    """List cached records in any state, the newest change first."""
+    request = ingest_pb2.ListRecordsRequest(
+        system=system, mapping=mapping, external_id=external_id, sync_status=status, error_reason=reason
+    )
+    records = await collect(session.ingest.ListRecords, request, "records", limit)
+    session.printer.items(records, COLUMNS, none="There are no such records.")
+
+
+@verb(app, "get")
+async def get_record(session: Session, id: Annotated[int, typer.Argument(min=1, help="The record's number.")]) -> None:
+    """Show a cached record with its data."""
+    session.printer.item(await session.ingest.GetRecord(ingest_pb2.GetRecordRequest(id=id)))
+
+
+@verb(app, "replay")
+async def replay_records(
+    session: Session,
+    ids: Annotated[list[int] | None, typer.Argument(help="Numbers of records.")] = None,
+    system: System = "",
+    mapping: Mapping = "",
+    reason: Reason = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many there are.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Hand records that were set aside to mapper again: those named, or all that the options choose."""
+    if not (ids or system or mapping or reason):
+        raise UsageError("name records by number, or choose them by --system, --mapping or --reason")
+    request = ingest_pb2.ReplayRecordsRequest(
+        ids=ids or (), system=system, mapping=mapping, error_reason=reason, dry_run=dry_run
+    )
+    if not dry_run and not ids:
+        asked = ingest_pb2.ReplayRecordsRequest()
+        asked.CopyFrom(request)
+        asked.dry_run = True
+        count = (await session.ingest.ReplayRecords(asked)).replayed
+        confirm(f"Hand {count} records to mapper again?", yes)
+    answer = await session.ingest.ReplayRecords(request)
+    if session.printer.is_json:
+        session.printer.item(answer)
+    else:
+        session.printer.line(f"{answer.replayed} records {'would be' if dry_run else 'are'} handed to mapper again")
+
+
+@verb(cache_app, "list")
+async def list_cache(
+    session: Session,
+    system: Annotated[str, typer.Argument(help="The name of the system.")],
+    mapping: Mapping = "",
+    external_id: ExternalId = "",
+    limit: Limit = 50,
+) -> None:
+    """List what the cache of a system holds for modules."""
+    request = ingest_pb2.ReadCacheRequest(system=system, mapping=mapping, external_id=external_id)
+    records = await collect(session.ingest.ReadCache, request, "data", limit)
+    session.printer.items(records, CACHE_COLUMNS, none=f"The cache holds nothing of {system} that is synced.")

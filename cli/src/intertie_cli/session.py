@@ -1,0 +1,72 @@
+"""What a command works with: the settings, a printer, and the services that it calls, over gRPC and with its token."""
+
+from intertie.audit.v1 import audit_pb2_grpc
+from intertie.ingest.v1 import ingest_pb2_grpc
+from intertie.mapper.v1 import mapper_pb2_grpc
+from intertie.registry.v1 import registry_pb2_grpc
+from intertie_chassis import clients
+from intertie_chassis.errors import StartupError
+from intertie_chassis.identity import FileToken, FixedToken, KeyRing, TokenSource
+from intertie_cli.output import Printer
+from intertie_cli.settings import CliSettings
+
+_SECONDS = 30.0
+
+
+class Session:
+    """One run of one command."""
+
+    def __init__(self, settings: CliSettings, printer: Printer) -> None:
+        self.settings = settings
+        self.printer = printer
+        self.called: list[str] = []
+        """The services called so far, the last one last: who is meant when a call gets no answer."""
+        self._channels: dict[str, clients.Channel] = {}
+
+    @property
+    def registry(self) -> "registry_pb2_grpc.RegistryServiceAsyncStub":
+        """Systems, connections, mappings, grants."""
+        return registry_pb2_grpc.RegistryServiceStub(self._channel("registry"))
+
+    @property
+    def ingest(self) -> "ingest_pb2_grpc.IngestServiceAsyncStub":
+        """Deliveries, rejections, cached records."""
+        return ingest_pb2_grpc.IngestServiceStub(self._channel("ingest"))
+
+    @property
+    def mapper(self) -> "mapper_pb2_grpc.MapperServiceAsyncStub":
+        """Previews and checkpoints."""
+        return mapper_pb2_grpc.MapperServiceStub(self._channel("mapper"))
+
+    @property
+    def audit(self) -> "audit_pb2_grpc.AuditServiceAsyncStub":
+        """The log."""
+        return audit_pb2_grpc.AuditServiceStub(self._channel("audit"))
+
+    async def close(self) -> None:
+        """Ends the connections."""
+        for channel in self._channels.values():
+            await channel.close()
+
+    def _channel(self, service: str) -> clients.Channel:
+        self.called.append(service)
+        if service not in self._channels:
+            address = self.settings.address_of(service)
+            self._channels[service] = clients.connect(address, token_of(self.settings), default_timeout=_SECONDS)
+        return self._channels[service]
+
+
+def token_of(settings: CliSettings) -> TokenSource:
+    """The token of INTERTIE_TOKEN, else the data directory's admin token.
+
+    Raises StartupError when there is neither; a command that only looks makes no keys.
+    """
+    if settings.token is not None:
+        return FixedToken(settings.token.get_secret_value())
+    path = KeyRing(settings.data_dir).admin_token_path
+    if not path.exists():
+        raise StartupError(
+            f"there is no admin token in {settings.data_dir}; run this where `intertie up` runs, or name its data "
+            "directory with --data-dir, or set INTERTIE_TOKEN"
+        )
+    return FileToken(path)

@@ -1,0 +1,29 @@
+"""What the command reads from its environment beside what all processes read."""
+
+from pydantic import Field, SecretStr
+
+from intertie_chassis.settings import Settings
+
+SERVICES = ("registry", "ingest", "mapper", "audit")
+"""The services that the command calls."""
+
+
+class CliSettings(Settings):
+    """The settings of the `intertie` command."""
+
+    token: SecretStr | None = Field(
+        None, description="The token that the `intertie` command calls with. Unset: the data directory's admin token."
+    )
+
+    def address_of(self, service: str) -> str:
+        """Where a service is reached: its address if that is set, else where it listens.
+
+        A service that listens on all addresses is reached on the loopback.
+        """
+        if f"{service}_address" in self.model_fields_set:
+            return str(getattr(self, f"{service}_address"))
+        host, _, port = str(getattr(self, f"{service}_listen")).rpartition(":")
+        return f"{_REACHED_BY.get(host, host)}:{port}"
+
+
+_REACHED_BY = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "": "127.0.0.1"}

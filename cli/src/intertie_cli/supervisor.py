@@ -1,0 +1,83 @@
+"""Runs the suite's processes side by side: starts all, waits until they are ready, and stops them in order."""
+
+import asyncio
+from collections.abc import Mapping
+
+from intertie_chassis.errors import StartupError
+from intertie_cli import readiness
+from intertie_cli.journal import Journal
+from intertie_cli.process import Part, Process
+
+PARTS = (Part("registry"), Part("audit", niceness=5), Part("ingest"), Part("mapper", niceness=5), Part("gateway"))
+"""In the order of starting."""
+
+_STOP_SECONDS = 20.0
+_LOOK_SECONDS = 0.1
+_TELL_SECONDS = 10.0
+
+
+class Supervisor:
+    """The processes of one installation."""
+
+    def __init__(self, environment: Mapping[str, str], addresses: Mapping[str, str], journal: Journal) -> None:
+        """Args:
+        environment: of all processes.
+        addresses: where each part is reached.
+        """
+        self._addresses = dict(addresses)
+        self._journal = journal
+        self._processes = [Process(part, environment, journal) for part in PARTS]
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Starts all."""
+        self._tasks = [
+            asyncio.create_task(process.keep_running(), name=process.part.name) for process in self._processes
+        ]
+
+    async def wait_until_ready(self) -> None:
+        """Waits, as long as it takes, until every part says at the same time that it is ready.
+
+        Raises StartupError when one cannot start as it is configured.
+        """
+        loop = asyncio.get_running_loop()
+        tell_at = loop.time() + _TELL_SECONDS
+        while True:
+            for process in self._processes:
+                if process.refused.is_set():
+                    raise StartupError(f"{process.part.name} cannot start as it is configured: see what it said above")
+            waiting = await self._not_ready()
+            if not waiting:
+                return
+            if loop.time() >= tell_at:
+                self._journal.say(f"still waiting for {', '.join(waiting)}: see what they said above", "warning")
+                tell_at = loop.time() + _TELL_SECONDS
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def stop(self, at_once: asyncio.Event) -> None:
+        """Stops the gateway, then the others, which it needs to finish; at once when the event is set."""
+        gateway = [process for process in self._processes if process.part.name == "gateway"]
+        others = [process for process in self._processes if process not in gateway]
+        hurry = asyncio.create_task(self._kill_when(at_once))
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _STOP_SECONDS
+        for some in (gateway, others):
+            # Those after the gateway get a little time also when it took all of it.
+            left = max(2.0, end - loop.time())
+            await asyncio.gather(*(process.stop(left) for process in some))
+        await asyncio.gather(*self._tasks)
+        hurry.cancel()
+
+    async def _kill_when(self, at_once: asyncio.Event) -> None:
+        await at_once.wait()
+        for process in self._processes:
+            process.kill()
+
+    async def _not_ready(self) -> list[str]:
+        """The parts that are not ready, by name."""
+        answers = await asyncio.gather(*(self._is_ready(process.part) for process in self._processes))
+        return [process.part.name for process, is_ready in zip(self._processes, answers, strict=True) if not is_ready]
+
+    async def _is_ready(self, part: Part) -> bool:
+        address = self._addresses[part.name]
+        return await (readiness.gateway(address) if part.name == "gateway" else readiness.service(address))

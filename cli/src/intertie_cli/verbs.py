@@ -1,0 +1,79 @@
+"""How a command is written: an async function that takes a session; `--output` and `--data-dir` come by themselves."""
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, Concatenate, ParamSpec
+
+import typer
+
+from intertie_chassis.errors import IntertieError, StartupError
+from intertie_cli.output import Format, Printer
+from intertie_cli.problems import UsageError, told
+from intertie_cli.session import Session
+from intertie_cli.settings import CliSettings
+
+P = ParamSpec("P")
+Work = Callable[Concatenate[Session, P], Awaitable[int | None]]
+
+Output = Annotated[Format, typer.Option("--output", "-o", help="How to print the answer.")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Directory of keys, tokens and embedded databases; else INTERTIE_DATA_DIR."),
+]
+_ADDED = (
+    inspect.Parameter("output", inspect.Parameter.KEYWORD_ONLY, default=Format.TABLE, annotation=Output),
+    inspect.Parameter("data_dir", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=DataDir),
+)
+
+
+def group(name: str, help: str) -> typer.Typer:
+    """A noun, to which verbs are added."""
+    return typer.Typer(name=name, help=help, no_args_is_help=True)
+
+
+def verb(app: typer.Typer, name: str) -> Callable[[Work[P]], Work[P]]:
+    """Makes an async function a command of `app`; its docstring is the help, its result the exit code (None: 0)."""
+
+    def decorate(work: Work[P]) -> Work[P]:
+        signature = inspect.signature(work)
+        _, *own = signature.parameters.values()
+
+        @functools.wraps(work)
+        def command(*, output: Format, data_dir: Path | None, **arguments: Any) -> None:
+            raise typer.Exit(run(functools.partial(work, **arguments), output, data_dir))
+
+        keyword_only = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+        # typer reads the command's options off its signature, which is the function's without the session.
+        command.__signature__ = inspect.Signature([*keyword_only, *_ADDED])  # type: ignore[attr-defined]
+        command.__annotations__ = {each.name: each.annotation for each in (*own, *_ADDED)}
+        app.command(name)(command)
+        return work
+
+    return decorate
+
+
+def run(work: Callable[[Session], Awaitable[int | None]], output: Format, data_dir: Path | None) -> int:
+    """Runs the work in a session and gives the exit code; a failure is told on standard error."""
+    printer = Printer(output)
+    session: Session | None = None
+    try:
+        settings = CliSettings.load()
+        if data_dir is not None:
+            settings = settings.model_copy(update={"data_dir": data_dir})
+        session = Session(settings, printer)
+        return asyncio.run(_run(work, session)) or 0
+    except (IntertieError, StartupError, UsageError) as error:
+        printer.note(told(error, session))
+        return 2 if isinstance(error, UsageError) else 1
+    except KeyboardInterrupt:
+        return 130
+
+
+async def _run(work: Callable[[Session], Awaitable[int | None]], session: Session) -> int | None:
+    try:
+        return await work(session)
+    finally:
+        await session.close()
