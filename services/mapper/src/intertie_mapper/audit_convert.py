@@ -1,0 +1,94 @@
+"""Mapper's audit entries: one for each record that was applied, superseded or set aside, serialised as one batch.
+
+An entry's id is made from the lease, the record and its revision, so that writing the same ending again, after a commit of
+which nobody knows whether it held, gives the same entry. A record that is only to be tried again has none: while the target is
+away there is no place to write it, and its last attempt says how many there were.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+import orjson
+
+from intertie.audit.v1 import audit_pb2
+from intertie_chassis.ids import new_ulid
+from intertie_mapper.configuration import Configuration
+from intertie_mapper.model import Ending, Outcome
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_ACTOR = "service:mapper"
+
+
+def encoder(configuration: Configuration) -> Callable[[str, int], Callable[[Sequence[Ending]], bytes]]:
+    """What makes the encoder of a lease, from its token and the milliseconds when work on it began."""
+
+    def of_lease(token: str, milliseconds: int) -> Callable[[Sequence[Ending]], bytes]:
+        return lambda endings: _batch(configuration, token, milliseconds, endings)
+
+    return of_lease
+
+
+def checkpoint_entry(
+    system_id: int, system: str, table: str, row_id: int, status: str, actor: str, module: str, when_ms: int
+) -> bytes:
+    """The batch of one entry for a state that a module recorded."""
+    request = audit_pb2.AppendEntriesRequest()
+    entry = request.entries.add(
+        entry_id=new_ulid(),
+        system_id=system_id,
+        system=system,
+        query_type="checkpoint",
+        query_string=f"{table} {row_id}",
+        request_payload=orjson.dumps({"target_table": table, "target_id": row_id, "integration_status": status}),
+        status="success",
+        module_name=module,
+        actor=actor,
+    )
+    entry.created_at.FromMilliseconds(when_ms)
+    return request.SerializeToString()
+
+
+def entry_id(token: str, milliseconds: int, record_id: int, revision: int) -> str:
+    """A ULID whose random part is a digest."""
+    digest = hashlib.sha256(f"{token}\0{record_id}\0{revision}".encode()).digest()[:10]
+    number = (milliseconds & (2**48 - 1)) << 80 | int.from_bytes(digest, "big")
+    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+def _batch(configuration: Configuration, token: str, milliseconds: int, endings: Sequence[Ending]) -> bytes:
+    request = audit_pb2.AppendEntriesRequest()
+    for ending in endings:
+        record = ending.record
+        mapping = configuration.mapping(record.mapping_id)
+        refused = ending.outcome is Outcome.SET_ASIDE
+        response = {"action": str(ending.action), "target_table": ending.target_table}
+        response |= (
+            {"reason": ending.reason, "field": ending.field, "attempts": str(record.attempts)} if refused else {}
+        )
+        entry = request.entries.add(
+            entry_id=entry_id(token, milliseconds, record.id, record.revision),
+            system_id=record.system_id,
+            system=mapping.system if mapping else "",
+            query_type="mapping",
+            query_string=mapping.name if mapping else f"mapping {record.mapping_id}",
+            request_payload=orjson.dumps(
+                {
+                    "external_id": record.external_id,
+                    "revision": record.revision,
+                    "delivery_id": record.delivery_id,
+                    "digest": record.digest.hex(),
+                }
+            ),
+            response_payload=_with_key(orjson.dumps(response), ending.key_json),
+            status="error" if refused else "success",
+            error_message=ending.message if refused else "",
+            actor=_ACTOR,
+            delivery_id=record.delivery_id,
+        )
+        entry.created_at.FromMilliseconds(milliseconds)
+    return request.SerializeToString()
+
+
+def _with_key(response: bytes, key_json: str) -> bytes:
+    """The key is JSON already."""
+    return response[:-1] + b',"target_key":' + key_json.encode() + b"}" if key_json else response

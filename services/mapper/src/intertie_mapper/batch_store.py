@@ -1,0 +1,249 @@
+"""The one transaction of a batch: target rows, links, checkpoints and the audit's outbox row stand or fall together."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+from sqlalchemy import exc
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from intertie_chassis import database_errors
+from intertie_chassis.clock import utc_now
+from intertie_chassis.database import Database
+from intertie_chassis.errors import Unavailable
+from intertie_chassis.outbox import Outbox
+from intertie_mapper import refusals
+from intertie_mapper.batch import Group, Row, Step, decide
+from intertie_mapper.checkpoint_store import CONFIRMED, FAILED, CheckpointStore, Note
+from intertie_mapper.columns import Key, SqlValue, TargetTable
+from intertie_mapper.errors import Refusal
+from intertie_mapper.keys import key_to_json, local_id
+from intertie_mapper.link_store import LinkStore, NewLink
+from intertie_mapper.model import Action, Ending, Outcome, set_aside
+from intertie_mapper.statements import Dialect
+from intertie_mapper.target_store import TargetStore
+
+T = TypeVar("T")
+Encode = Callable[[Sequence[Ending]], bytes]
+
+_TRANSACTION_SECONDS = 20.0
+
+
+class TargetError(Exception):
+    """The target database refused a statement."""
+
+    def __init__(self, number: int | None, text: str, *, is_data: bool, is_schema: bool) -> None:
+        """`text` is the driver's: for `refusals` and the log only."""
+        self.number = number
+        self.text = text
+        self.is_data = is_data
+        self.is_schema = is_schema
+        super().__init__(text)
+
+
+class LinkRaceError(Exception):
+    """Another transaction linked one of the records, or one of the rows, meanwhile."""
+
+
+class BatchStore:
+    """Applies groups of records to the target database."""
+
+    def __init__(self, database: Database, dialect: Dialect, prefix: str, outbox: Outbox) -> None:
+        self._database = database
+        self._outbox = outbox
+        self.targets = TargetStore(dialect)
+        self.links = LinkStore(dialect, f"{prefix}external_record_links")
+        self.checkpoints = CheckpointStore(dialect)
+
+    async def apply(self, groups: Sequence[Group], encode: Encode) -> list[Ending]:
+        """Do with every record what its link says, all in one transaction.
+
+        Gives an ending for each; those that are set aside (target_deleted, …) are not in the audit yet. Raises TargetError when
+        a statement failed (then nothing happened), LinkRaceError when the same may succeed at once, Unavailable.
+        """
+        now = utc_now()
+
+        async def work(connection: AsyncConnection) -> list[Ending]:
+            endings: list[Ending] = []
+            for group in sorted(groups, key=lambda group: group.mapping.id):
+                endings += await self._apply_group(connection, group, now)
+            noted = [ending for ending in endings if ending.action not in (Action.REFUSED, Action.APPLIED)]
+            if noted:
+                await self._outbox.append(connection, encode(noted))
+            return endings
+
+        endings = await self._run(work)
+        self._outbox.wake()
+        return endings
+
+    async def refuse(self, refused: Sequence[tuple[Ending, Group | None]], encode: Encode) -> None:
+        """Note what was set aside: in the audit, and as `failed` in the checkpoints of rows that are there."""
+        now = utc_now()
+
+        async def work(connection: AsyncConnection) -> None:
+            by_group: dict[int, tuple[Group, list[Ending]]] = {}
+            for ending, group in refused:
+                if group is not None and group.assembly.table.checkpoint is not None:
+                    by_group.setdefault(group.mapping.id, (group, []))[1].append(ending)
+            for group, endings in by_group.values():
+                await self._note_failures(connection, group, endings, now)
+            await self._outbox.append(connection, encode([ending for ending, _ in refused]))
+
+        await self._run(work)
+        self._outbox.wake()
+
+    async def steps(
+        self, connection: AsyncConnection, group: Group, *, lock: bool
+    ) -> tuple[list[Step], list[tuple[int, Refusal]]]:
+        """What is to be done with each record of the group, and which are refused (by position); reads only."""
+        assembly = group.assembly
+        table, mapping_id = assembly.table, group.mapping.id
+        links = await self.links.read(
+            connection, table, mapping_id, [item.record.external_id for item in group.items], lock=lock
+        )
+        keys = [link.key for link in links.values() if link.key is not None]
+        rows = await self.targets.read(connection, table, keys, assembly.compared) if keys else {}
+        matches = await self._matches(connection, group, {name for name, link in links.items() if not link.moved})
+        found = [match[0][0] for match in matches.values() if match]
+        holders = await self.links.holders(connection, table, mapping_id, found) if found else {}
+        steps: list[Step] = []
+        refused: list[tuple[int, Refusal]] = []
+        taken: set[Key] = set()
+        for position, item in enumerate(group.items):
+            link, match = links.get(item.record.external_id), matches.get(position, [])
+            row = rows.get(link.key) if link is not None and link.key is not None else None
+            holder = holders.get(match[0][0]) if match else None
+            if match and holder is None and match[0][0] in taken:
+                holder = "earlier in the same batch"
+            try:
+                step = decide(group, item, link, row, match, holder)
+            except Refusal as refusal:
+                refused.append((position, refusal))
+                continue
+            if step.key is not None:
+                taken.add(step.key)
+            steps.append(step)
+        return steps, refused
+
+    async def _matches(
+        self, connection: AsyncConnection, group: Group, linked: set[str]
+    ) -> dict[int, list[tuple[Key, Row]]]:
+        assembly = group.assembly
+        wanted = {
+            position: values
+            for position, item in enumerate(group.items)
+            if item.record.external_id not in linked and (values := assembly.match_values(item.values)) is not None
+        }
+        if not wanted:
+            return {}
+        found = await self.targets.match(
+            connection, assembly.table, assembly.match_columns, list(wanted.values()), assembly.compared
+        )
+        return dict(zip(wanted, found, strict=True))
+
+    async def _apply_group(self, connection: AsyncConnection, group: Group, now: datetime) -> list[Ending]:
+        table = group.assembly.table
+        steps, refused = await self.steps(connection, group, lock=True)
+        keys = {id(step): step.key for step in steps if step.key is not None}
+        await self._update(connection, table, [step for step in steps if step.action is Action.UPDATE], keys)
+        await self._insert(connection, table, [step for step in steps if step.action is Action.INSERT], keys)
+        await self._link(connection, group, steps, keys, now)
+        if table.checkpoint is not None:
+            notes = [
+                Note(int(key[0]), group.mapping.system_id, group.mapping.system, step.prepared.record.data)
+                for step in steps
+                if step.action in (Action.INSERT, Action.UPDATE, Action.UNCHANGED)
+                and (key := keys[id(step)])[0] is not None
+            ]
+            if notes:
+                await self.checkpoints.note(connection, table.checkpoint, CONFIRMED, notes, now)
+        endings = [_ending(table, step, keys.get(id(step))) for step in steps]
+        return endings + [set_aside(group.items[position].record, table.name, refusal) for position, refusal in refused]
+
+    async def _update(
+        self, connection: AsyncConnection, table: TargetTable, steps: Sequence[Step], keys: dict[int, Key]
+    ) -> None:
+        by_columns: dict[tuple[str, ...], list[tuple[Key, tuple[SqlValue, ...]]]] = {}
+        for step in steps:
+            values, key = step.values or {}, keys[id(step)]
+            own = dict(zip(table.primary_key, key, strict=True))
+            if any(name in values and values[name] != old for name, old in own.items()):
+                keys[id(step)] = tuple(values.get(name, old) for name, old in own.items())
+            else:
+                values = {name: value for name, value in values.items() if name not in own}
+            if values:
+                by_columns.setdefault(tuple(values), []).append((key, tuple(values.values())))
+        for names, rows in by_columns.items():
+            await self.targets.update(connection, table, names, rows)
+
+    async def _insert(
+        self, connection: AsyncConnection, table: TargetTable, steps: Sequence[Step], keys: dict[int, Key]
+    ) -> None:
+        by_columns: dict[tuple[str, ...], list[Step]] = {}
+        for step in steps:
+            by_columns.setdefault(tuple(step.values or ()), []).append(step)
+        for names, some in by_columns.items():
+            made = await self.targets.insert(
+                connection, table, names, [tuple((step.values or {}).values()) for step in some]
+            )
+            keys.update({id(step): key for step, key in zip(some, made, strict=True)})
+        if steps and table.reuses_keys:
+            await self.links.release(connection, table, [keys[id(step)] for step in steps])
+
+    async def _link(
+        self, connection: AsyncConnection, group: Group, steps: Sequence[Step], keys: dict[int, Key], now: datetime
+    ) -> None:
+        written = [step for step in steps if step.action in (Action.INSERT, Action.UPDATE, Action.UNCHANGED)]
+        table, fingerprint = group.assembly.table, group.mapping.fingerprint
+        new = [NewLink(step.prepared.record, keys[id(step)]) for step in written if step.link is None]
+        old = [NewLink(step.prepared.record, keys[id(step)], step.link.id) for step in written if step.link is not None]
+        try:
+            if new:
+                await self.links.insert(connection, table, fingerprint, new, now)
+            if old:
+                await self.links.update(connection, table, fingerprint, old, now)
+        except exc.IntegrityError as error:
+            raise LinkRaceError from error
+
+    async def _note_failures(
+        self, connection: AsyncConnection, group: Group, endings: Sequence[Ending], now: datetime
+    ) -> None:
+        table = group.assembly.table
+        messages = {ending.record.external_id: ending.message for ending in endings}
+        links = await self.links.read(connection, table, group.mapping.id, list(messages), lock=False)
+        keys = {link.key: link.external_id for link in links.values() if link.key is not None}
+        there = await self.targets.read(connection, table, list(keys), ()) if keys else {}
+        notes = [
+            Note(int(key[0] or 0), group.mapping.system_id, group.mapping.system, error=messages[keys[key]])
+            for key in there
+        ]
+        if notes and table.checkpoint is not None:
+            await self.checkpoints.note(connection, table.checkpoint, FAILED, notes, now)
+
+    async def _run(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        try:
+            return await self._database.transaction(work, timeout=_TRANSACTION_SECONDS)
+        except exc.DBAPIError as error:
+            number, text = database_errors.error_number(error), database_errors.constraint_text(error)
+            raise TargetError(
+                number,
+                text,
+                is_data=database_errors.is_data_error(error) or refusals.is_row_error(number),
+                is_schema=refusals.is_schema_error(number, text),
+            ) from error
+
+    async def is_there(self) -> bool:
+        """Whether the target database answers."""
+        try:
+            async with self._database.read() as connection:
+                await connection.exec_driver_sql("SELECT 1")
+        except (Unavailable, exc.SQLAlchemyError):
+            return False
+        return True
+
+
+def _ending(table: TargetTable, step: Step, key: Key | None) -> Ending:
+    outcome = Outcome.SUPERSEDED if step.action is Action.SUPERSEDED else Outcome.SYNCED
+    if key is None:
+        return Ending(step.prepared.record, outcome, step.action, table.name)
+    return Ending(step.prepared.record, outcome, step.action, table.name, key_to_json(table, key), local_id(table, key))
