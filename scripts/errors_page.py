@@ -1,19 +1,12 @@
 """Render docs/errors.md: every reason that an answer or a record set aside can carry, from the contract and mapping."""
 
 import re
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 
-from google.protobuf import descriptor_pb2
-
+from contract_comments import comments
 from intertie.api.v1 import errors_pb2
 from intertie_mapper.errors import TargetReason
 from intertie_mapping.errors import DocumentReason, Reason
 
-CONTRACTS = Path(__file__).resolve().parent.parent / "protos"
-SOURCE = "intertie/api/v1/errors.proto"
 PREFIX = "ERROR_REASON_"
 #: how a reason's comment ends: (INVALID_ARGUMENT) or (INVALID_ARGUMENT, HTTP 415)
 CODE = re.compile(r"\s*\((?P<code>[A-Z_]+)(?:, HTTP (?P<status>\d{3}))?\)$")
@@ -57,24 +50,6 @@ mended.
 """
 
 
-def _comments() -> dict[str, str]:
-    """Read the comment of each value of ErrorReason; comments are in the source only, not in the generated code."""
-    with tempfile.TemporaryDirectory() as directory:
-        output = Path(directory) / "errors.binpb"
-        command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{CONTRACTS}", "--include_source_info"]
-        subprocess.run([*command, f"--descriptor_set_out={output}", SOURCE], check=True)
-        file = descriptor_pb2.FileDescriptorSet.FromString(output.read_bytes()).file[0]
-    enum = next(i for i, enum in enumerate(file.enum_type) if enum.name == errors_pb2.ErrorReason.DESCRIPTOR.name)
-    # A path in source info: field numbers and indexes from the file down to the value.
-    above = [descriptor_pb2.FileDescriptorProto.ENUM_TYPE_FIELD_NUMBER, enum]
-    above.append(descriptor_pb2.EnumDescriptorProto.VALUE_FIELD_NUMBER)
-    return {
-        file.enum_type[enum].value[location.path[3]].name: " ".join(location.leading_comments.split())
-        for location in file.source_code_info.location
-        if list(location.path[:3]) == above and len(location.path) == 4
-    }
-
-
 def _row(name: str, comment: str) -> str:
     match = CODE.search(comment)
     if match is None:
@@ -89,7 +64,11 @@ def _cell(text: str) -> str:
 
 def render() -> str:
     """Give the page's text; ValueError when a reason is not explained."""
-    rows = [_row(name, comment) for name, comment in _comments().items() if not name.endswith("_UNSPECIFIED")]
+    reasons = errors_pb2.ErrorReason.DESCRIPTOR
+    explained = comments()
+    rows = [
+        _row(value.name, explained[f"{reasons.full_name}.{value.name}"]) for value in reasons.values if value.number
+    ]
     documents = [f"| `{reason.value}` | {_cell(reason.sentence)} |\n" for reason in DocumentReason]
     records = [f"| `{reason.value}` | {_cell(reason.sentence)} |\n" for reason in (*Reason, *TargetReason)]
     return "".join([HEAD, *rows, DOCUMENTS, *documents, RECORDS, *records])

@@ -31,8 +31,8 @@ def generate(into: Path) -> None:
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{CONTRACTS}", f"-I{SITE_PACKAGES}"]
     command += [f"--plugin={plugin}={PLUGINS / plugin}" for plugin in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")]
     command += [f"--python_out={into}", f"--mypy_out=quiet:{into}", f"--grpc_python_out={into}"]
-    # Everything of ours is grpc.aio; without async_only each stub would be typed as both kinds at once.
-    command += [f"--mypy_grpc_out=quiet,async_only:{into}"]
+    # Everything of ours is grpc.aio; without only_async each stub would be typed as both kinds at once.
+    command += [f"--mypy_grpc_out=quiet,only_async:{into}"]
     subprocess.run([*command, *contracts()], check=True, cwd=CONTRACTS)
     (into / "intertie" / "py.typed").touch()
 

@@ -38,7 +38,7 @@ TABLE_HEAD = "| variable | value | default | what it does |\n|---|---|---|---|\n
 def settings_classes(package: str) -> list[type[BaseSettings]]:
     """Find the settings classes that a package's own ``settings`` module defines."""
     name = f"{package}.settings"
-    if importlib.util.find_spec(package) is None or importlib.util.find_spec(name) is None:
+    if importlib.util.find_spec(name) is None:  # a process with the shared settings only
         return []
     return [
         value

@@ -65,7 +65,7 @@ class Installation:
         self._keys = keys
         self._channels: dict[str, clients.Channel] = {}
 
-    def stub(self, role: str) -> "audit_pb2_grpc.AuditServiceAsyncStub":
+    def stub(self, role: str) -> audit_pb2_grpc.AuditServiceStub:
         """Audit as a caller of this role meets it; an empty role sends rubbish for a token."""
         if role not in self._channels:
             token = MintedToken(self._keys, role) if role else FixedToken("rubbish")

@@ -7,21 +7,7 @@ from collections import abc as _abc
 from grpc import aio as _aio
 from intertie.audit.v1 import audit_pb2 as _audit_pb2
 import abc as _abc_1
-import grpc as _grpc
-import sys
-import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import Self as _Self
-else:
-    from typing_extensions import Self as _Self
-
-_T = _typing.TypeVar("_T")
-
-class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
-
-class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
-    ...
 
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
@@ -29,31 +15,14 @@ GRPC_VERSION: str
 class AuditServiceStub:
     """Keeps the log of deliveries, mapping applications, queries and configuration changes."""
 
-    @_typing.overload
-    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
-    @_typing.overload
-    def __new__(cls, channel: _aio.Channel) -> AuditServiceAsyncStub: ...
-    AppendEntries: _grpc.UnaryUnaryMultiCallable[_audit_pb2.AppendEntriesRequest, _audit_pb2.AppendEntriesResponse]
-    """Appends entries. An entry whose id is in the log already is left as it is, so a batch may be sent again."""
-    ListEntries: _grpc.UnaryUnaryMultiCallable[_audit_pb2.ListEntriesRequest, _audit_pb2.ListEntriesResponse]
-    """Lists entries, the newest first."""
-    GetEntry: _grpc.UnaryUnaryMultiCallable[_audit_pb2.GetEntryRequest, _audit_pb2.Entry]
-    """Gets an entry by its number."""
-    TailEntries: _grpc.UnaryStreamMultiCallable[_audit_pb2.TailEntriesRequest, _audit_pb2.TailEntriesResponse]
-    """Streams entries as they come, after some that are there already."""
-
-@_typing.type_check_only
-class AuditServiceAsyncStub(AuditServiceStub):
-    """Keeps the log of deliveries, mapping applications, queries and configuration changes."""
-
     def __init__(self, channel: _aio.Channel) -> None: ...
-    AppendEntries: _aio.UnaryUnaryMultiCallable[_audit_pb2.AppendEntriesRequest, _audit_pb2.AppendEntriesResponse]  # type: ignore[assignment]
+    AppendEntries: _aio.UnaryUnaryMultiCallable[_audit_pb2.AppendEntriesRequest, _audit_pb2.AppendEntriesResponse]
     """Appends entries. An entry whose id is in the log already is left as it is, so a batch may be sent again."""
-    ListEntries: _aio.UnaryUnaryMultiCallable[_audit_pb2.ListEntriesRequest, _audit_pb2.ListEntriesResponse]  # type: ignore[assignment]
+    ListEntries: _aio.UnaryUnaryMultiCallable[_audit_pb2.ListEntriesRequest, _audit_pb2.ListEntriesResponse]
     """Lists entries, the newest first."""
-    GetEntry: _aio.UnaryUnaryMultiCallable[_audit_pb2.GetEntryRequest, _audit_pb2.Entry]  # type: ignore[assignment]
+    GetEntry: _aio.UnaryUnaryMultiCallable[_audit_pb2.GetEntryRequest, _audit_pb2.Entry]
     """Gets an entry by its number."""
-    TailEntries: _aio.UnaryStreamMultiCallable[_audit_pb2.TailEntriesRequest, _audit_pb2.TailEntriesResponse]  # type: ignore[assignment]
+    TailEntries: _aio.UnaryStreamMultiCallable[_audit_pb2.TailEntriesRequest, _audit_pb2.TailEntriesResponse]
     """Streams entries as they come, after some that are there already."""
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -63,32 +32,32 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     def AppendEntries(
         self,
         request: _audit_pb2.AppendEntriesRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_audit_pb2.AppendEntriesResponse, _abc.Awaitable[_audit_pb2.AppendEntriesResponse]]:
+        context: _aio.ServicerContext[_audit_pb2.AppendEntriesRequest, _abc.Awaitable[_audit_pb2.AppendEntriesResponse]],
+    ) -> _abc.Awaitable[_audit_pb2.AppendEntriesResponse]:
         """Appends entries. An entry whose id is in the log already is left as it is, so a batch may be sent again."""
 
     @_abc_1.abstractmethod
     def ListEntries(
         self,
         request: _audit_pb2.ListEntriesRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_audit_pb2.ListEntriesResponse, _abc.Awaitable[_audit_pb2.ListEntriesResponse]]:
+        context: _aio.ServicerContext[_audit_pb2.ListEntriesRequest, _abc.Awaitable[_audit_pb2.ListEntriesResponse]],
+    ) -> _abc.Awaitable[_audit_pb2.ListEntriesResponse]:
         """Lists entries, the newest first."""
 
     @_abc_1.abstractmethod
     def GetEntry(
         self,
         request: _audit_pb2.GetEntryRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_audit_pb2.Entry, _abc.Awaitable[_audit_pb2.Entry]]:
+        context: _aio.ServicerContext[_audit_pb2.GetEntryRequest, _abc.Awaitable[_audit_pb2.Entry]],
+    ) -> _abc.Awaitable[_audit_pb2.Entry]:
         """Gets an entry by its number."""
 
     @_abc_1.abstractmethod
     def TailEntries(
         self,
         request: _audit_pb2.TailEntriesRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_audit_pb2.TailEntriesResponse], _abc.AsyncIterator[_audit_pb2.TailEntriesResponse]]:
+        context: _aio.ServicerContext[_audit_pb2.TailEntriesRequest, _abc.AsyncIterator[_audit_pb2.TailEntriesResponse]],
+    ) -> _abc.AsyncIterator[_audit_pb2.TailEntriesResponse]:
         """Streams entries as they come, after some that are there already."""
 
-def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _aio.Server) -> None: ...

@@ -7,21 +7,7 @@ from collections import abc as _abc
 from grpc import aio as _aio
 from intertie.ingest.v1 import ingest_pb2 as _ingest_pb2
 import abc as _abc_1
-import grpc as _grpc
-import sys
-import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import Self as _Self
-else:
-    from typing_extensions import Self as _Self
-
-_T = _typing.TypeVar("_T")
-
-class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
-
-class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
-    ...
 
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
@@ -29,55 +15,26 @@ GRPC_VERSION: str
 class IngestServiceStub:
     """Accepts deliveries, and shows what was accepted, what was refused and what is cached."""
 
-    @_typing.overload
-    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
-    @_typing.overload
-    def __new__(cls, channel: _aio.Channel) -> IngestServiceAsyncStub: ...
-    AcceptDeliveries: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.AcceptDeliveriesRequest, _ingest_pb2.AcceptDeliveriesResponse]
-    """Accepts deliveries that came over HTTP, many at a time. Each has its own result; one bad delivery never harms
-    another. A result without an error means that the delivery is committed.
-    """
-    Push: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.PushRequest, _ingest_pb2.PushResponse]
-    """Accepts one record of a mapping from an internal module, which needs a grant to write."""
-    ListDeliveries: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.ListDeliveriesRequest, _ingest_pb2.ListDeliveriesResponse]
-    """Lists deliveries, the newest first."""
-    GetDelivery: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.GetDeliveryRequest, _ingest_pb2.Delivery]
-    """Gets a delivery with its body and how each of its records ended."""
-    ListRejections: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.ListRejectionsRequest, _ingest_pb2.ListRejectionsResponse]
-    """Lists what was refused, counted by system, reason, source and minute, the newest first."""
-    ListRecords: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.ListRecordsRequest, _ingest_pb2.ListRecordsResponse]
-    """Lists cached records in any state, the newest change first."""
-    GetRecord: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.GetRecordRequest, _ingest_pb2.Record]
-    """Gets a cached record by its number."""
-    ReadCache: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.ReadCacheRequest, _ingest_pb2.ReadCacheResponse]
-    """Reads the cache of a system: records that are synced and have not expired. A module needs a grant to read."""
-    ReplayRecords: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.ReplayRecordsRequest, _ingest_pb2.ReplayRecordsResponse]
-    """Hands records that were set aside to mapper again."""
-
-@_typing.type_check_only
-class IngestServiceAsyncStub(IngestServiceStub):
-    """Accepts deliveries, and shows what was accepted, what was refused and what is cached."""
-
     def __init__(self, channel: _aio.Channel) -> None: ...
-    AcceptDeliveries: _aio.UnaryUnaryMultiCallable[_ingest_pb2.AcceptDeliveriesRequest, _ingest_pb2.AcceptDeliveriesResponse]  # type: ignore[assignment]
+    AcceptDeliveries: _aio.UnaryUnaryMultiCallable[_ingest_pb2.AcceptDeliveriesRequest, _ingest_pb2.AcceptDeliveriesResponse]
     """Accepts deliveries that came over HTTP, many at a time. Each has its own result; one bad delivery never harms
     another. A result without an error means that the delivery is committed.
     """
-    Push: _aio.UnaryUnaryMultiCallable[_ingest_pb2.PushRequest, _ingest_pb2.PushResponse]  # type: ignore[assignment]
+    Push: _aio.UnaryUnaryMultiCallable[_ingest_pb2.PushRequest, _ingest_pb2.PushResponse]
     """Accepts one record of a mapping from an internal module, which needs a grant to write."""
-    ListDeliveries: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ListDeliveriesRequest, _ingest_pb2.ListDeliveriesResponse]  # type: ignore[assignment]
+    ListDeliveries: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ListDeliveriesRequest, _ingest_pb2.ListDeliveriesResponse]
     """Lists deliveries, the newest first."""
-    GetDelivery: _aio.UnaryUnaryMultiCallable[_ingest_pb2.GetDeliveryRequest, _ingest_pb2.Delivery]  # type: ignore[assignment]
+    GetDelivery: _aio.UnaryUnaryMultiCallable[_ingest_pb2.GetDeliveryRequest, _ingest_pb2.Delivery]
     """Gets a delivery with its body and how each of its records ended."""
-    ListRejections: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ListRejectionsRequest, _ingest_pb2.ListRejectionsResponse]  # type: ignore[assignment]
+    ListRejections: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ListRejectionsRequest, _ingest_pb2.ListRejectionsResponse]
     """Lists what was refused, counted by system, reason, source and minute, the newest first."""
-    ListRecords: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ListRecordsRequest, _ingest_pb2.ListRecordsResponse]  # type: ignore[assignment]
+    ListRecords: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ListRecordsRequest, _ingest_pb2.ListRecordsResponse]
     """Lists cached records in any state, the newest change first."""
-    GetRecord: _aio.UnaryUnaryMultiCallable[_ingest_pb2.GetRecordRequest, _ingest_pb2.Record]  # type: ignore[assignment]
+    GetRecord: _aio.UnaryUnaryMultiCallable[_ingest_pb2.GetRecordRequest, _ingest_pb2.Record]
     """Gets a cached record by its number."""
-    ReadCache: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ReadCacheRequest, _ingest_pb2.ReadCacheResponse]  # type: ignore[assignment]
+    ReadCache: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ReadCacheRequest, _ingest_pb2.ReadCacheResponse]
     """Reads the cache of a system: records that are synced and have not expired. A module needs a grant to read."""
-    ReplayRecords: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ReplayRecordsRequest, _ingest_pb2.ReplayRecordsResponse]  # type: ignore[assignment]
+    ReplayRecords: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ReplayRecordsRequest, _ingest_pb2.ReplayRecordsResponse]
     """Hands records that were set aside to mapper again."""
 
 class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -87,8 +44,8 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
     def AcceptDeliveries(
         self,
         request: _ingest_pb2.AcceptDeliveriesRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_ingest_pb2.AcceptDeliveriesResponse, _abc.Awaitable[_ingest_pb2.AcceptDeliveriesResponse]]:
+        context: _aio.ServicerContext[_ingest_pb2.AcceptDeliveriesRequest, _abc.Awaitable[_ingest_pb2.AcceptDeliveriesResponse]],
+    ) -> _abc.Awaitable[_ingest_pb2.AcceptDeliveriesResponse]:
         """Accepts deliveries that came over HTTP, many at a time. Each has its own result; one bad delivery never harms
         another. A result without an error means that the delivery is committed.
         """
@@ -97,64 +54,64 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
     def Push(
         self,
         request: _ingest_pb2.PushRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_ingest_pb2.PushResponse, _abc.Awaitable[_ingest_pb2.PushResponse]]:
+        context: _aio.ServicerContext[_ingest_pb2.PushRequest, _abc.Awaitable[_ingest_pb2.PushResponse]],
+    ) -> _abc.Awaitable[_ingest_pb2.PushResponse]:
         """Accepts one record of a mapping from an internal module, which needs a grant to write."""
 
     @_abc_1.abstractmethod
     def ListDeliveries(
         self,
         request: _ingest_pb2.ListDeliveriesRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_ingest_pb2.ListDeliveriesResponse, _abc.Awaitable[_ingest_pb2.ListDeliveriesResponse]]:
+        context: _aio.ServicerContext[_ingest_pb2.ListDeliveriesRequest, _abc.Awaitable[_ingest_pb2.ListDeliveriesResponse]],
+    ) -> _abc.Awaitable[_ingest_pb2.ListDeliveriesResponse]:
         """Lists deliveries, the newest first."""
 
     @_abc_1.abstractmethod
     def GetDelivery(
         self,
         request: _ingest_pb2.GetDeliveryRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_ingest_pb2.Delivery, _abc.Awaitable[_ingest_pb2.Delivery]]:
+        context: _aio.ServicerContext[_ingest_pb2.GetDeliveryRequest, _abc.Awaitable[_ingest_pb2.Delivery]],
+    ) -> _abc.Awaitable[_ingest_pb2.Delivery]:
         """Gets a delivery with its body and how each of its records ended."""
 
     @_abc_1.abstractmethod
     def ListRejections(
         self,
         request: _ingest_pb2.ListRejectionsRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_ingest_pb2.ListRejectionsResponse, _abc.Awaitable[_ingest_pb2.ListRejectionsResponse]]:
+        context: _aio.ServicerContext[_ingest_pb2.ListRejectionsRequest, _abc.Awaitable[_ingest_pb2.ListRejectionsResponse]],
+    ) -> _abc.Awaitable[_ingest_pb2.ListRejectionsResponse]:
         """Lists what was refused, counted by system, reason, source and minute, the newest first."""
 
     @_abc_1.abstractmethod
     def ListRecords(
         self,
         request: _ingest_pb2.ListRecordsRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_ingest_pb2.ListRecordsResponse, _abc.Awaitable[_ingest_pb2.ListRecordsResponse]]:
+        context: _aio.ServicerContext[_ingest_pb2.ListRecordsRequest, _abc.Awaitable[_ingest_pb2.ListRecordsResponse]],
+    ) -> _abc.Awaitable[_ingest_pb2.ListRecordsResponse]:
         """Lists cached records in any state, the newest change first."""
 
     @_abc_1.abstractmethod
     def GetRecord(
         self,
         request: _ingest_pb2.GetRecordRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_ingest_pb2.Record, _abc.Awaitable[_ingest_pb2.Record]]:
+        context: _aio.ServicerContext[_ingest_pb2.GetRecordRequest, _abc.Awaitable[_ingest_pb2.Record]],
+    ) -> _abc.Awaitable[_ingest_pb2.Record]:
         """Gets a cached record by its number."""
 
     @_abc_1.abstractmethod
     def ReadCache(
         self,
         request: _ingest_pb2.ReadCacheRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_ingest_pb2.ReadCacheResponse, _abc.Awaitable[_ingest_pb2.ReadCacheResponse]]:
+        context: _aio.ServicerContext[_ingest_pb2.ReadCacheRequest, _abc.Awaitable[_ingest_pb2.ReadCacheResponse]],
+    ) -> _abc.Awaitable[_ingest_pb2.ReadCacheResponse]:
         """Reads the cache of a system: records that are synced and have not expired. A module needs a grant to read."""
 
     @_abc_1.abstractmethod
     def ReplayRecords(
         self,
         request: _ingest_pb2.ReplayRecordsRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_ingest_pb2.ReplayRecordsResponse, _abc.Awaitable[_ingest_pb2.ReplayRecordsResponse]]:
+        context: _aio.ServicerContext[_ingest_pb2.ReplayRecordsRequest, _abc.Awaitable[_ingest_pb2.ReplayRecordsResponse]],
+    ) -> _abc.Awaitable[_ingest_pb2.ReplayRecordsResponse]:
         """Hands records that were set aside to mapper again."""
 
-def add_IngestServiceServicer_to_server(servicer: IngestServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+def add_IngestServiceServicer_to_server(servicer: IngestServiceServicer, server: _aio.Server) -> None: ...

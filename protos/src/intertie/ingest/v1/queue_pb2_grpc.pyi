@@ -7,21 +7,7 @@ from collections import abc as _abc
 from grpc import aio as _aio
 from intertie.ingest.v1 import queue_pb2 as _queue_pb2
 import abc as _abc_1
-import grpc as _grpc
-import sys
-import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import Self as _Self
-else:
-    from typing_extensions import Self as _Self
-
-_T = _typing.TypeVar("_T")
-
-class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
-
-class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
-    ...
 
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
@@ -33,31 +19,12 @@ class RecordQueueStub:
     by one, and only such solo leases count as crashes.
     """
 
-    @_typing.overload
-    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
-    @_typing.overload
-    def __new__(cls, channel: _aio.Channel) -> RecordQueueAsyncStub: ...
-    LeaseRecords: _grpc.UnaryUnaryMultiCallable[_queue_pb2.LeaseRecordsRequest, _queue_pb2.LeaseRecordsResponse]
-    """Leases pending records; waits for some when there are none."""
-    SettleRecords: _grpc.UnaryUnaryMultiCallable[_queue_pb2.SettleRecordsRequest, _queue_pb2.SettleRecordsResponse]
-    """Says what became of leased records. What is settled late, or changed meanwhile, is left as it is and said so."""
-    ExtendLeases: _grpc.UnaryUnaryMultiCallable[_queue_pb2.ExtendLeasesRequest, _queue_pb2.ExtendLeasesResponse]
-    """Keeps leases from expiring while their records are worked on."""
-
-@_typing.type_check_only
-class RecordQueueAsyncStub(RecordQueueStub):
-    """Hands pending records to mapper under leases.
-
-    A lease expires; its token fences whoever comes late. When a lease died unsettled, its records are leased again one
-    by one, and only such solo leases count as crashes.
-    """
-
     def __init__(self, channel: _aio.Channel) -> None: ...
-    LeaseRecords: _aio.UnaryUnaryMultiCallable[_queue_pb2.LeaseRecordsRequest, _queue_pb2.LeaseRecordsResponse]  # type: ignore[assignment]
+    LeaseRecords: _aio.UnaryUnaryMultiCallable[_queue_pb2.LeaseRecordsRequest, _queue_pb2.LeaseRecordsResponse]
     """Leases pending records; waits for some when there are none."""
-    SettleRecords: _aio.UnaryUnaryMultiCallable[_queue_pb2.SettleRecordsRequest, _queue_pb2.SettleRecordsResponse]  # type: ignore[assignment]
+    SettleRecords: _aio.UnaryUnaryMultiCallable[_queue_pb2.SettleRecordsRequest, _queue_pb2.SettleRecordsResponse]
     """Says what became of leased records. What is settled late, or changed meanwhile, is left as it is and said so."""
-    ExtendLeases: _aio.UnaryUnaryMultiCallable[_queue_pb2.ExtendLeasesRequest, _queue_pb2.ExtendLeasesResponse]  # type: ignore[assignment]
+    ExtendLeases: _aio.UnaryUnaryMultiCallable[_queue_pb2.ExtendLeasesRequest, _queue_pb2.ExtendLeasesResponse]
     """Keeps leases from expiring while their records are worked on."""
 
 class RecordQueueServicer(metaclass=_abc_1.ABCMeta):
@@ -71,24 +38,24 @@ class RecordQueueServicer(metaclass=_abc_1.ABCMeta):
     def LeaseRecords(
         self,
         request: _queue_pb2.LeaseRecordsRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_queue_pb2.LeaseRecordsResponse, _abc.Awaitable[_queue_pb2.LeaseRecordsResponse]]:
+        context: _aio.ServicerContext[_queue_pb2.LeaseRecordsRequest, _abc.Awaitable[_queue_pb2.LeaseRecordsResponse]],
+    ) -> _abc.Awaitable[_queue_pb2.LeaseRecordsResponse]:
         """Leases pending records; waits for some when there are none."""
 
     @_abc_1.abstractmethod
     def SettleRecords(
         self,
         request: _queue_pb2.SettleRecordsRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_queue_pb2.SettleRecordsResponse, _abc.Awaitable[_queue_pb2.SettleRecordsResponse]]:
+        context: _aio.ServicerContext[_queue_pb2.SettleRecordsRequest, _abc.Awaitable[_queue_pb2.SettleRecordsResponse]],
+    ) -> _abc.Awaitable[_queue_pb2.SettleRecordsResponse]:
         """Says what became of leased records. What is settled late, or changed meanwhile, is left as it is and said so."""
 
     @_abc_1.abstractmethod
     def ExtendLeases(
         self,
         request: _queue_pb2.ExtendLeasesRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_queue_pb2.ExtendLeasesResponse, _abc.Awaitable[_queue_pb2.ExtendLeasesResponse]]:
+        context: _aio.ServicerContext[_queue_pb2.ExtendLeasesRequest, _abc.Awaitable[_queue_pb2.ExtendLeasesResponse]],
+    ) -> _abc.Awaitable[_queue_pb2.ExtendLeasesResponse]:
         """Keeps leases from expiring while their records are worked on."""
 
-def add_RecordQueueServicer_to_server(servicer: RecordQueueServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+def add_RecordQueueServicer_to_server(servicer: RecordQueueServicer, server: _aio.Server) -> None: ...

@@ -7,21 +7,7 @@ from collections import abc as _abc
 from grpc import aio as _aio
 from intertie.mapper.v1 import mapper_pb2 as _mapper_pb2
 import abc as _abc_1
-import grpc as _grpc
-import sys
-import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import Self as _Self
-else:
-    from typing_extensions import Self as _Self
-
-_T = _typing.TypeVar("_T")
-
-class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
-
-class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
-    ...
 
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
@@ -29,41 +15,18 @@ GRPC_VERSION: str
 class MapperServiceStub:
     """Validates and previews mappings, describes targets, and keeps checkpoints."""
 
-    @_typing.overload
-    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
-    @_typing.overload
-    def __new__(cls, channel: _aio.Channel) -> MapperServiceAsyncStub: ...
-    ValidateMapping: _grpc.UnaryUnaryMultiCallable[_mapper_pb2.ValidateMappingRequest, _mapper_pb2.ValidateMappingResponse]
-    """Says everything that is wrong with a mapping, against the target table as it is now."""
-    PreviewMapping: _grpc.UnaryUnaryMultiCallable[_mapper_pb2.PreviewMappingRequest, _mapper_pb2.PreviewMappingResponse]
-    """Says what a mapping would do with records, and does nothing."""
-    GetTargetSchema: _grpc.UnaryUnaryMultiCallable[_mapper_pb2.GetTargetSchemaRequest, _mapper_pb2.TargetSchema]
-    """Describes a table that mappings may write to."""
-    ListCheckpoints: _grpc.UnaryUnaryMultiCallable[_mapper_pb2.ListCheckpointsRequest, _mapper_pb2.ListCheckpointsResponse]
-    """Lists checkpoints, the newest change first; also records that failed before they had a row."""
-    GetCheckpoint: _grpc.UnaryUnaryMultiCallable[_mapper_pb2.GetCheckpointRequest, _mapper_pb2.Checkpoint]
-    """Gets the checkpoint of a target row and a system."""
-    RecordCheckpoint: _grpc.UnaryUnaryMultiCallable[_mapper_pb2.RecordCheckpointRequest, _mapper_pb2.Checkpoint]
-    """Keeps a state that a module reports: `pending`, `sent`, `acknowledged`, `confirmed` or `failed`. A module needs a
-    grant to write.
-    """
-
-@_typing.type_check_only
-class MapperServiceAsyncStub(MapperServiceStub):
-    """Validates and previews mappings, describes targets, and keeps checkpoints."""
-
     def __init__(self, channel: _aio.Channel) -> None: ...
-    ValidateMapping: _aio.UnaryUnaryMultiCallable[_mapper_pb2.ValidateMappingRequest, _mapper_pb2.ValidateMappingResponse]  # type: ignore[assignment]
+    ValidateMapping: _aio.UnaryUnaryMultiCallable[_mapper_pb2.ValidateMappingRequest, _mapper_pb2.ValidateMappingResponse]
     """Says everything that is wrong with a mapping, against the target table as it is now."""
-    PreviewMapping: _aio.UnaryUnaryMultiCallable[_mapper_pb2.PreviewMappingRequest, _mapper_pb2.PreviewMappingResponse]  # type: ignore[assignment]
+    PreviewMapping: _aio.UnaryUnaryMultiCallable[_mapper_pb2.PreviewMappingRequest, _mapper_pb2.PreviewMappingResponse]
     """Says what a mapping would do with records, and does nothing."""
-    GetTargetSchema: _aio.UnaryUnaryMultiCallable[_mapper_pb2.GetTargetSchemaRequest, _mapper_pb2.TargetSchema]  # type: ignore[assignment]
+    GetTargetSchema: _aio.UnaryUnaryMultiCallable[_mapper_pb2.GetTargetSchemaRequest, _mapper_pb2.TargetSchema]
     """Describes a table that mappings may write to."""
-    ListCheckpoints: _aio.UnaryUnaryMultiCallable[_mapper_pb2.ListCheckpointsRequest, _mapper_pb2.ListCheckpointsResponse]  # type: ignore[assignment]
+    ListCheckpoints: _aio.UnaryUnaryMultiCallable[_mapper_pb2.ListCheckpointsRequest, _mapper_pb2.ListCheckpointsResponse]
     """Lists checkpoints, the newest change first; also records that failed before they had a row."""
-    GetCheckpoint: _aio.UnaryUnaryMultiCallable[_mapper_pb2.GetCheckpointRequest, _mapper_pb2.Checkpoint]  # type: ignore[assignment]
+    GetCheckpoint: _aio.UnaryUnaryMultiCallable[_mapper_pb2.GetCheckpointRequest, _mapper_pb2.Checkpoint]
     """Gets the checkpoint of a target row and a system."""
-    RecordCheckpoint: _aio.UnaryUnaryMultiCallable[_mapper_pb2.RecordCheckpointRequest, _mapper_pb2.Checkpoint]  # type: ignore[assignment]
+    RecordCheckpoint: _aio.UnaryUnaryMultiCallable[_mapper_pb2.RecordCheckpointRequest, _mapper_pb2.Checkpoint]
     """Keeps a state that a module reports: `pending`, `sent`, `acknowledged`, `confirmed` or `failed`. A module needs a
     grant to write.
     """
@@ -75,50 +38,50 @@ class MapperServiceServicer(metaclass=_abc_1.ABCMeta):
     def ValidateMapping(
         self,
         request: _mapper_pb2.ValidateMappingRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_mapper_pb2.ValidateMappingResponse, _abc.Awaitable[_mapper_pb2.ValidateMappingResponse]]:
+        context: _aio.ServicerContext[_mapper_pb2.ValidateMappingRequest, _abc.Awaitable[_mapper_pb2.ValidateMappingResponse]],
+    ) -> _abc.Awaitable[_mapper_pb2.ValidateMappingResponse]:
         """Says everything that is wrong with a mapping, against the target table as it is now."""
 
     @_abc_1.abstractmethod
     def PreviewMapping(
         self,
         request: _mapper_pb2.PreviewMappingRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_mapper_pb2.PreviewMappingResponse, _abc.Awaitable[_mapper_pb2.PreviewMappingResponse]]:
+        context: _aio.ServicerContext[_mapper_pb2.PreviewMappingRequest, _abc.Awaitable[_mapper_pb2.PreviewMappingResponse]],
+    ) -> _abc.Awaitable[_mapper_pb2.PreviewMappingResponse]:
         """Says what a mapping would do with records, and does nothing."""
 
     @_abc_1.abstractmethod
     def GetTargetSchema(
         self,
         request: _mapper_pb2.GetTargetSchemaRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_mapper_pb2.TargetSchema, _abc.Awaitable[_mapper_pb2.TargetSchema]]:
+        context: _aio.ServicerContext[_mapper_pb2.GetTargetSchemaRequest, _abc.Awaitable[_mapper_pb2.TargetSchema]],
+    ) -> _abc.Awaitable[_mapper_pb2.TargetSchema]:
         """Describes a table that mappings may write to."""
 
     @_abc_1.abstractmethod
     def ListCheckpoints(
         self,
         request: _mapper_pb2.ListCheckpointsRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_mapper_pb2.ListCheckpointsResponse, _abc.Awaitable[_mapper_pb2.ListCheckpointsResponse]]:
+        context: _aio.ServicerContext[_mapper_pb2.ListCheckpointsRequest, _abc.Awaitable[_mapper_pb2.ListCheckpointsResponse]],
+    ) -> _abc.Awaitable[_mapper_pb2.ListCheckpointsResponse]:
         """Lists checkpoints, the newest change first; also records that failed before they had a row."""
 
     @_abc_1.abstractmethod
     def GetCheckpoint(
         self,
         request: _mapper_pb2.GetCheckpointRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_mapper_pb2.Checkpoint, _abc.Awaitable[_mapper_pb2.Checkpoint]]:
+        context: _aio.ServicerContext[_mapper_pb2.GetCheckpointRequest, _abc.Awaitable[_mapper_pb2.Checkpoint]],
+    ) -> _abc.Awaitable[_mapper_pb2.Checkpoint]:
         """Gets the checkpoint of a target row and a system."""
 
     @_abc_1.abstractmethod
     def RecordCheckpoint(
         self,
         request: _mapper_pb2.RecordCheckpointRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_mapper_pb2.Checkpoint, _abc.Awaitable[_mapper_pb2.Checkpoint]]:
+        context: _aio.ServicerContext[_mapper_pb2.RecordCheckpointRequest, _abc.Awaitable[_mapper_pb2.Checkpoint]],
+    ) -> _abc.Awaitable[_mapper_pb2.Checkpoint]:
         """Keeps a state that a module reports: `pending`, `sent`, `acknowledged`, `confirmed` or `failed`. A module needs a
         grant to write.
         """
 
-def add_MapperServiceServicer_to_server(servicer: MapperServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+def add_MapperServiceServicer_to_server(servicer: MapperServiceServicer, server: _aio.Server) -> None: ...

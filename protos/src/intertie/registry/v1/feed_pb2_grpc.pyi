@@ -7,21 +7,7 @@ from collections import abc as _abc
 from grpc import aio as _aio
 from intertie.registry.v1 import feed_pb2 as _feed_pb2
 import abc as _abc_1
-import grpc as _grpc
-import sys
-import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import Self as _Self
-else:
-    from typing_extensions import Self as _Self
-
-_T = _typing.TypeVar("_T")
-
-class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
-
-class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
-    ...
 
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
@@ -29,21 +15,8 @@ GRPC_VERSION: str
 class RegistryFeedStub:
     """Keeps the other services up to date with the configuration."""
 
-    @_typing.overload
-    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
-    @_typing.overload
-    def __new__(cls, channel: _aio.Channel) -> RegistryFeedAsyncStub: ...
-    WatchConfiguration: _grpc.UnaryStreamMultiCallable[_feed_pb2.WatchConfigurationRequest, _feed_pb2.WatchConfigurationResponse]
-    """Streams the configuration: a complete snapshot first, then each change, within two seconds also when SQL made it.
-    A stream that says nothing for ten seconds is dead: without a change a message without systems comes every three.
-    """
-
-@_typing.type_check_only
-class RegistryFeedAsyncStub(RegistryFeedStub):
-    """Keeps the other services up to date with the configuration."""
-
     def __init__(self, channel: _aio.Channel) -> None: ...
-    WatchConfiguration: _aio.UnaryStreamMultiCallable[_feed_pb2.WatchConfigurationRequest, _feed_pb2.WatchConfigurationResponse]  # type: ignore[assignment]
+    WatchConfiguration: _aio.UnaryStreamMultiCallable[_feed_pb2.WatchConfigurationRequest, _feed_pb2.WatchConfigurationResponse]
     """Streams the configuration: a complete snapshot first, then each change, within two seconds also when SQL made it.
     A stream that says nothing for ten seconds is dead: without a change a message without systems comes every three.
     """
@@ -55,10 +28,10 @@ class RegistryFeedServicer(metaclass=_abc_1.ABCMeta):
     def WatchConfiguration(
         self,
         request: _feed_pb2.WatchConfigurationRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_feed_pb2.WatchConfigurationResponse], _abc.AsyncIterator[_feed_pb2.WatchConfigurationResponse]]:
+        context: _aio.ServicerContext[_feed_pb2.WatchConfigurationRequest, _abc.AsyncIterator[_feed_pb2.WatchConfigurationResponse]],
+    ) -> _abc.AsyncIterator[_feed_pb2.WatchConfigurationResponse]:
         """Streams the configuration: a complete snapshot first, then each change, within two seconds also when SQL made it.
         A stream that says nothing for ten seconds is dead: without a change a message without systems comes every three.
         """
 
-def add_RegistryFeedServicer_to_server(servicer: RegistryFeedServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+def add_RegistryFeedServicer_to_server(servicer: RegistryFeedServicer, server: _aio.Server) -> None: ...

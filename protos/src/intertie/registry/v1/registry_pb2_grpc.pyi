@@ -8,21 +8,7 @@ from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
 from intertie.registry.v1 import registry_pb2 as _registry_pb2
 import abc as _abc_1
-import grpc as _grpc
-import sys
-import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import Self as _Self
-else:
-    from typing_extensions import Self as _Self
-
-_T = _typing.TypeVar("_T")
-
-class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
-
-class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
-    ...
 
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
@@ -34,111 +20,52 @@ class RegistryServiceStub:
     lower-case words, so that the documented JSON and the columns say the same.
     """
 
-    @_typing.overload
-    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
-    @_typing.overload
-    def __new__(cls, channel: _aio.Channel) -> RegistryServiceAsyncStub: ...
-    CreateSystem: _grpc.UnaryUnaryMultiCallable[_registry_pb2.CreateSystemRequest, _registry_pb2.System]
-    """Creates a system. ALREADY_EXISTS when the name is taken."""
-    GetSystem: _grpc.UnaryUnaryMultiCallable[_registry_pb2.GetSystemRequest, _registry_pb2.System]
-    """Gets a system by its name."""
-    ListSystems: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListSystemsRequest, _registry_pb2.ListSystemsResponse]
-    """Lists the systems by name."""
-    UpdateSystem: _grpc.UnaryUnaryMultiCallable[_registry_pb2.UpdateSystemRequest, _registry_pb2.System]
-    """Changes the fields of a system that the mask names. The name itself cannot change: senders have it in their URLs."""
-    DeleteSystem: _grpc.UnaryUnaryMultiCallable[_registry_pb2.DeleteSystemRequest, _empty_pb2.Empty]
-    """Deletes a system with its connections, mappings and grants. What it delivered and the audit log stay."""
-    CreateConnection: _grpc.UnaryUnaryMultiCallable[_registry_pb2.CreateConnectionRequest, _registry_pb2.Connection]
-    """Creates a connection of a system. FAILED_PRECONDITION when it would be a second one that verifies deliveries."""
-    GetConnection: _grpc.UnaryUnaryMultiCallable[_registry_pb2.GetConnectionRequest, _registry_pb2.Connection]
-    """Gets a connection by its id; its secrets are never part of the answer."""
-    ListConnections: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListConnectionsRequest, _registry_pb2.ListConnectionsResponse]
-    """Lists connections by id."""
-    UpdateConnection: _grpc.UnaryUnaryMultiCallable[_registry_pb2.UpdateConnectionRequest, _registry_pb2.Connection]
-    """Changes the fields of a connection that the mask names. A changed destination clears the credentials for it, unless
-    the same request gives new ones.
-    """
-    DeleteConnection: _grpc.UnaryUnaryMultiCallable[_registry_pb2.DeleteConnectionRequest, _empty_pb2.Empty]
-    """Deletes a connection."""
-    CreateMapping: _grpc.UnaryUnaryMultiCallable[_registry_pb2.CreateMappingRequest, _registry_pb2.Mapping]
-    """Creates a mapping. It is validated against its target table first; all faults come in one answer."""
-    GetMapping: _grpc.UnaryUnaryMultiCallable[_registry_pb2.GetMappingRequest, _registry_pb2.Mapping]
-    """Gets a mapping by its id."""
-    ListMappings: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListMappingsRequest, _registry_pb2.ListMappingsResponse]
-    """Lists mappings by id."""
-    UpdateMapping: _grpc.UnaryUnaryMultiCallable[_registry_pb2.UpdateMappingRequest, _registry_pb2.Mapping]
-    """Changes the fields of a mapping that the mask names, validated as at creation."""
-    DeleteMapping: _grpc.UnaryUnaryMultiCallable[_registry_pb2.DeleteMappingRequest, _empty_pb2.Empty]
-    """Deletes a mapping. Rows that it wrote stay."""
-    CreateGrant: _grpc.UnaryUnaryMultiCallable[_registry_pb2.CreateGrantRequest, _registry_pb2.Grant]
-    """Grants a module access to a system."""
-    GetGrant: _grpc.UnaryUnaryMultiCallable[_registry_pb2.GetGrantRequest, _registry_pb2.Grant]
-    """Gets a grant by its id."""
-    ListGrants: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListGrantsRequest, _registry_pb2.ListGrantsResponse]
-    """Lists grants by id."""
-    UpdateGrant: _grpc.UnaryUnaryMultiCallable[_registry_pb2.UpdateGrantRequest, _registry_pb2.Grant]
-    """Changes the fields of a grant that the mask names."""
-    DeleteGrant: _grpc.UnaryUnaryMultiCallable[_registry_pb2.DeleteGrantRequest, _empty_pb2.Empty]
-    """Takes a grant away."""
-    ListModuleSystems: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListModuleSystemsRequest, _registry_pb2.ListModuleSystemsResponse]
-    """Lists the active systems that a module may use. A module may ask for itself only."""
-    CheckAccess: _grpc.UnaryUnaryMultiCallable[_registry_pb2.CheckAccessRequest, _registry_pb2.CheckAccessResponse]
-    """Says whether a module may use a system in a way. A module may ask for itself only."""
-
-@_typing.type_check_only
-class RegistryServiceAsyncStub(RegistryServiceStub):
-    """Keeps external systems, their connections, their mappings and the grants of modules.
-
-    Values that the existing database keeps as ENUMs (system_type, connection_type, sync_frequency, …) travel as the same
-    lower-case words, so that the documented JSON and the columns say the same.
-    """
-
     def __init__(self, channel: _aio.Channel) -> None: ...
-    CreateSystem: _aio.UnaryUnaryMultiCallable[_registry_pb2.CreateSystemRequest, _registry_pb2.System]  # type: ignore[assignment]
+    CreateSystem: _aio.UnaryUnaryMultiCallable[_registry_pb2.CreateSystemRequest, _registry_pb2.System]
     """Creates a system. ALREADY_EXISTS when the name is taken."""
-    GetSystem: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetSystemRequest, _registry_pb2.System]  # type: ignore[assignment]
+    GetSystem: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetSystemRequest, _registry_pb2.System]
     """Gets a system by its name."""
-    ListSystems: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListSystemsRequest, _registry_pb2.ListSystemsResponse]  # type: ignore[assignment]
+    ListSystems: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListSystemsRequest, _registry_pb2.ListSystemsResponse]
     """Lists the systems by name."""
-    UpdateSystem: _aio.UnaryUnaryMultiCallable[_registry_pb2.UpdateSystemRequest, _registry_pb2.System]  # type: ignore[assignment]
+    UpdateSystem: _aio.UnaryUnaryMultiCallable[_registry_pb2.UpdateSystemRequest, _registry_pb2.System]
     """Changes the fields of a system that the mask names. The name itself cannot change: senders have it in their URLs."""
-    DeleteSystem: _aio.UnaryUnaryMultiCallable[_registry_pb2.DeleteSystemRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    DeleteSystem: _aio.UnaryUnaryMultiCallable[_registry_pb2.DeleteSystemRequest, _empty_pb2.Empty]
     """Deletes a system with its connections, mappings and grants. What it delivered and the audit log stay."""
-    CreateConnection: _aio.UnaryUnaryMultiCallable[_registry_pb2.CreateConnectionRequest, _registry_pb2.Connection]  # type: ignore[assignment]
+    CreateConnection: _aio.UnaryUnaryMultiCallable[_registry_pb2.CreateConnectionRequest, _registry_pb2.Connection]
     """Creates a connection of a system. FAILED_PRECONDITION when it would be a second one that verifies deliveries."""
-    GetConnection: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetConnectionRequest, _registry_pb2.Connection]  # type: ignore[assignment]
+    GetConnection: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetConnectionRequest, _registry_pb2.Connection]
     """Gets a connection by its id; its secrets are never part of the answer."""
-    ListConnections: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListConnectionsRequest, _registry_pb2.ListConnectionsResponse]  # type: ignore[assignment]
+    ListConnections: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListConnectionsRequest, _registry_pb2.ListConnectionsResponse]
     """Lists connections by id."""
-    UpdateConnection: _aio.UnaryUnaryMultiCallable[_registry_pb2.UpdateConnectionRequest, _registry_pb2.Connection]  # type: ignore[assignment]
+    UpdateConnection: _aio.UnaryUnaryMultiCallable[_registry_pb2.UpdateConnectionRequest, _registry_pb2.Connection]
     """Changes the fields of a connection that the mask names. A changed destination clears the credentials for it, unless
     the same request gives new ones.
     """
-    DeleteConnection: _aio.UnaryUnaryMultiCallable[_registry_pb2.DeleteConnectionRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    DeleteConnection: _aio.UnaryUnaryMultiCallable[_registry_pb2.DeleteConnectionRequest, _empty_pb2.Empty]
     """Deletes a connection."""
-    CreateMapping: _aio.UnaryUnaryMultiCallable[_registry_pb2.CreateMappingRequest, _registry_pb2.Mapping]  # type: ignore[assignment]
+    CreateMapping: _aio.UnaryUnaryMultiCallable[_registry_pb2.CreateMappingRequest, _registry_pb2.Mapping]
     """Creates a mapping. It is validated against its target table first; all faults come in one answer."""
-    GetMapping: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetMappingRequest, _registry_pb2.Mapping]  # type: ignore[assignment]
+    GetMapping: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetMappingRequest, _registry_pb2.Mapping]
     """Gets a mapping by its id."""
-    ListMappings: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListMappingsRequest, _registry_pb2.ListMappingsResponse]  # type: ignore[assignment]
+    ListMappings: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListMappingsRequest, _registry_pb2.ListMappingsResponse]
     """Lists mappings by id."""
-    UpdateMapping: _aio.UnaryUnaryMultiCallable[_registry_pb2.UpdateMappingRequest, _registry_pb2.Mapping]  # type: ignore[assignment]
+    UpdateMapping: _aio.UnaryUnaryMultiCallable[_registry_pb2.UpdateMappingRequest, _registry_pb2.Mapping]
     """Changes the fields of a mapping that the mask names, validated as at creation."""
-    DeleteMapping: _aio.UnaryUnaryMultiCallable[_registry_pb2.DeleteMappingRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    DeleteMapping: _aio.UnaryUnaryMultiCallable[_registry_pb2.DeleteMappingRequest, _empty_pb2.Empty]
     """Deletes a mapping. Rows that it wrote stay."""
-    CreateGrant: _aio.UnaryUnaryMultiCallable[_registry_pb2.CreateGrantRequest, _registry_pb2.Grant]  # type: ignore[assignment]
+    CreateGrant: _aio.UnaryUnaryMultiCallable[_registry_pb2.CreateGrantRequest, _registry_pb2.Grant]
     """Grants a module access to a system."""
-    GetGrant: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetGrantRequest, _registry_pb2.Grant]  # type: ignore[assignment]
+    GetGrant: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetGrantRequest, _registry_pb2.Grant]
     """Gets a grant by its id."""
-    ListGrants: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListGrantsRequest, _registry_pb2.ListGrantsResponse]  # type: ignore[assignment]
+    ListGrants: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListGrantsRequest, _registry_pb2.ListGrantsResponse]
     """Lists grants by id."""
-    UpdateGrant: _aio.UnaryUnaryMultiCallable[_registry_pb2.UpdateGrantRequest, _registry_pb2.Grant]  # type: ignore[assignment]
+    UpdateGrant: _aio.UnaryUnaryMultiCallable[_registry_pb2.UpdateGrantRequest, _registry_pb2.Grant]
     """Changes the fields of a grant that the mask names."""
-    DeleteGrant: _aio.UnaryUnaryMultiCallable[_registry_pb2.DeleteGrantRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    DeleteGrant: _aio.UnaryUnaryMultiCallable[_registry_pb2.DeleteGrantRequest, _empty_pb2.Empty]
     """Takes a grant away."""
-    ListModuleSystems: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListModuleSystemsRequest, _registry_pb2.ListModuleSystemsResponse]  # type: ignore[assignment]
+    ListModuleSystems: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListModuleSystemsRequest, _registry_pb2.ListModuleSystemsResponse]
     """Lists the active systems that a module may use. A module may ask for itself only."""
-    CheckAccess: _aio.UnaryUnaryMultiCallable[_registry_pb2.CheckAccessRequest, _registry_pb2.CheckAccessResponse]  # type: ignore[assignment]
+    CheckAccess: _aio.UnaryUnaryMultiCallable[_registry_pb2.CheckAccessRequest, _registry_pb2.CheckAccessResponse]
     """Says whether a module may use a system in a way. A module may ask for itself only."""
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -152,72 +79,72 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     def CreateSystem(
         self,
         request: _registry_pb2.CreateSystemRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_registry_pb2.System, _abc.Awaitable[_registry_pb2.System]]:
+        context: _aio.ServicerContext[_registry_pb2.CreateSystemRequest, _abc.Awaitable[_registry_pb2.System]],
+    ) -> _abc.Awaitable[_registry_pb2.System]:
         """Creates a system. ALREADY_EXISTS when the name is taken."""
 
     @_abc_1.abstractmethod
     def GetSystem(
         self,
         request: _registry_pb2.GetSystemRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_registry_pb2.System, _abc.Awaitable[_registry_pb2.System]]:
+        context: _aio.ServicerContext[_registry_pb2.GetSystemRequest, _abc.Awaitable[_registry_pb2.System]],
+    ) -> _abc.Awaitable[_registry_pb2.System]:
         """Gets a system by its name."""
 
     @_abc_1.abstractmethod
     def ListSystems(
         self,
         request: _registry_pb2.ListSystemsRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_registry_pb2.ListSystemsResponse, _abc.Awaitable[_registry_pb2.ListSystemsResponse]]:
+        context: _aio.ServicerContext[_registry_pb2.ListSystemsRequest, _abc.Awaitable[_registry_pb2.ListSystemsResponse]],
+    ) -> _abc.Awaitable[_registry_pb2.ListSystemsResponse]:
         """Lists the systems by name."""
 
     @_abc_1.abstractmethod
     def UpdateSystem(
         self,
         request: _registry_pb2.UpdateSystemRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_registry_pb2.System, _abc.Awaitable[_registry_pb2.System]]:
+        context: _aio.ServicerContext[_registry_pb2.UpdateSystemRequest, _abc.Awaitable[_registry_pb2.System]],
+    ) -> _abc.Awaitable[_registry_pb2.System]:
         """Changes the fields of a system that the mask names. The name itself cannot change: senders have it in their URLs."""
 
     @_abc_1.abstractmethod
     def DeleteSystem(
         self,
         request: _registry_pb2.DeleteSystemRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        context: _aio.ServicerContext[_registry_pb2.DeleteSystemRequest, _abc.Awaitable[_empty_pb2.Empty]],
+    ) -> _abc.Awaitable[_empty_pb2.Empty]:
         """Deletes a system with its connections, mappings and grants. What it delivered and the audit log stay."""
 
     @_abc_1.abstractmethod
     def CreateConnection(
         self,
         request: _registry_pb2.CreateConnectionRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_registry_pb2.Connection, _abc.Awaitable[_registry_pb2.Connection]]:
+        context: _aio.ServicerContext[_registry_pb2.CreateConnectionRequest, _abc.Awaitable[_registry_pb2.Connection]],
+    ) -> _abc.Awaitable[_registry_pb2.Connection]:
         """Creates a connection of a system. FAILED_PRECONDITION when it would be a second one that verifies deliveries."""
 
     @_abc_1.abstractmethod
     def GetConnection(
         self,
         request: _registry_pb2.GetConnectionRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_registry_pb2.Connection, _abc.Awaitable[_registry_pb2.Connection]]:
+        context: _aio.ServicerContext[_registry_pb2.GetConnectionRequest, _abc.Awaitable[_registry_pb2.Connection]],
+    ) -> _abc.Awaitable[_registry_pb2.Connection]:
         """Gets a connection by its id; its secrets are never part of the answer."""
 
     @_abc_1.abstractmethod
     def ListConnections(
         self,
         request: _registry_pb2.ListConnectionsRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_registry_pb2.ListConnectionsResponse, _abc.Awaitable[_registry_pb2.ListConnectionsResponse]]:
+        context: _aio.ServicerContext[_registry_pb2.ListConnectionsRequest, _abc.Awaitable[_registry_pb2.ListConnectionsResponse]],
+    ) -> _abc.Awaitable[_registry_pb2.ListConnectionsResponse]:
         """Lists connections by id."""
 
     @_abc_1.abstractmethod
     def UpdateConnection(
         self,
         request: _registry_pb2.UpdateConnectionRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_registry_pb2.Connection, _abc.Awaitable[_registry_pb2.Connection]]:
+        context: _aio.ServicerContext[_registry_pb2.UpdateConnectionRequest, _abc.Awaitable[_registry_pb2.Connection]],
+    ) -> _abc.Awaitable[_registry_pb2.Connection]:
         """Changes the fields of a connection that the mask names. A changed destination clears the credentials for it, unless
         the same request gives new ones.
         """
@@ -226,104 +153,104 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     def DeleteConnection(
         self,
         request: _registry_pb2.DeleteConnectionRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        context: _aio.ServicerContext[_registry_pb2.DeleteConnectionRequest, _abc.Awaitable[_empty_pb2.Empty]],
+    ) -> _abc.Awaitable[_empty_pb2.Empty]:
         """Deletes a connection."""
 
     @_abc_1.abstractmethod
     def CreateMapping(
         self,
         request: _registry_pb2.CreateMappingRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_registry_pb2.Mapping, _abc.Awaitable[_registry_pb2.Mapping]]:
+        context: _aio.ServicerContext[_registry_pb2.CreateMappingRequest, _abc.Awaitable[_registry_pb2.Mapping]],
+    ) -> _abc.Awaitable[_registry_pb2.Mapping]:
         """Creates a mapping. It is validated against its target table first; all faults come in one answer."""
 
     @_abc_1.abstractmethod
     def GetMapping(
         self,
         request: _registry_pb2.GetMappingRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_registry_pb2.Mapping, _abc.Awaitable[_registry_pb2.Mapping]]:
+        context: _aio.ServicerContext[_registry_pb2.GetMappingRequest, _abc.Awaitable[_registry_pb2.Mapping]],
+    ) -> _abc.Awaitable[_registry_pb2.Mapping]:
         """Gets a mapping by its id."""
 
     @_abc_1.abstractmethod
     def ListMappings(
         self,
         request: _registry_pb2.ListMappingsRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_registry_pb2.ListMappingsResponse, _abc.Awaitable[_registry_pb2.ListMappingsResponse]]:
+        context: _aio.ServicerContext[_registry_pb2.ListMappingsRequest, _abc.Awaitable[_registry_pb2.ListMappingsResponse]],
+    ) -> _abc.Awaitable[_registry_pb2.ListMappingsResponse]:
         """Lists mappings by id."""
 
     @_abc_1.abstractmethod
     def UpdateMapping(
         self,
         request: _registry_pb2.UpdateMappingRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_registry_pb2.Mapping, _abc.Awaitable[_registry_pb2.Mapping]]:
+        context: _aio.ServicerContext[_registry_pb2.UpdateMappingRequest, _abc.Awaitable[_registry_pb2.Mapping]],
+    ) -> _abc.Awaitable[_registry_pb2.Mapping]:
         """Changes the fields of a mapping that the mask names, validated as at creation."""
 
     @_abc_1.abstractmethod
     def DeleteMapping(
         self,
         request: _registry_pb2.DeleteMappingRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        context: _aio.ServicerContext[_registry_pb2.DeleteMappingRequest, _abc.Awaitable[_empty_pb2.Empty]],
+    ) -> _abc.Awaitable[_empty_pb2.Empty]:
         """Deletes a mapping. Rows that it wrote stay."""
 
     @_abc_1.abstractmethod
     def CreateGrant(
         self,
         request: _registry_pb2.CreateGrantRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_registry_pb2.Grant, _abc.Awaitable[_registry_pb2.Grant]]:
+        context: _aio.ServicerContext[_registry_pb2.CreateGrantRequest, _abc.Awaitable[_registry_pb2.Grant]],
+    ) -> _abc.Awaitable[_registry_pb2.Grant]:
         """Grants a module access to a system."""
 
     @_abc_1.abstractmethod
     def GetGrant(
         self,
         request: _registry_pb2.GetGrantRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_registry_pb2.Grant, _abc.Awaitable[_registry_pb2.Grant]]:
+        context: _aio.ServicerContext[_registry_pb2.GetGrantRequest, _abc.Awaitable[_registry_pb2.Grant]],
+    ) -> _abc.Awaitable[_registry_pb2.Grant]:
         """Gets a grant by its id."""
 
     @_abc_1.abstractmethod
     def ListGrants(
         self,
         request: _registry_pb2.ListGrantsRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_registry_pb2.ListGrantsResponse, _abc.Awaitable[_registry_pb2.ListGrantsResponse]]:
+        context: _aio.ServicerContext[_registry_pb2.ListGrantsRequest, _abc.Awaitable[_registry_pb2.ListGrantsResponse]],
+    ) -> _abc.Awaitable[_registry_pb2.ListGrantsResponse]:
         """Lists grants by id."""
 
     @_abc_1.abstractmethod
     def UpdateGrant(
         self,
         request: _registry_pb2.UpdateGrantRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_registry_pb2.Grant, _abc.Awaitable[_registry_pb2.Grant]]:
+        context: _aio.ServicerContext[_registry_pb2.UpdateGrantRequest, _abc.Awaitable[_registry_pb2.Grant]],
+    ) -> _abc.Awaitable[_registry_pb2.Grant]:
         """Changes the fields of a grant that the mask names."""
 
     @_abc_1.abstractmethod
     def DeleteGrant(
         self,
         request: _registry_pb2.DeleteGrantRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        context: _aio.ServicerContext[_registry_pb2.DeleteGrantRequest, _abc.Awaitable[_empty_pb2.Empty]],
+    ) -> _abc.Awaitable[_empty_pb2.Empty]:
         """Takes a grant away."""
 
     @_abc_1.abstractmethod
     def ListModuleSystems(
         self,
         request: _registry_pb2.ListModuleSystemsRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_registry_pb2.ListModuleSystemsResponse, _abc.Awaitable[_registry_pb2.ListModuleSystemsResponse]]:
+        context: _aio.ServicerContext[_registry_pb2.ListModuleSystemsRequest, _abc.Awaitable[_registry_pb2.ListModuleSystemsResponse]],
+    ) -> _abc.Awaitable[_registry_pb2.ListModuleSystemsResponse]:
         """Lists the active systems that a module may use. A module may ask for itself only."""
 
     @_abc_1.abstractmethod
     def CheckAccess(
         self,
         request: _registry_pb2.CheckAccessRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_registry_pb2.CheckAccessResponse, _abc.Awaitable[_registry_pb2.CheckAccessResponse]]:
+        context: _aio.ServicerContext[_registry_pb2.CheckAccessRequest, _abc.Awaitable[_registry_pb2.CheckAccessResponse]],
+    ) -> _abc.Awaitable[_registry_pb2.CheckAccessResponse]:
         """Says whether a module may use a system in a way. A module may ask for itself only."""
 
-def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _aio.Server) -> None: ...
