@@ -132,7 +132,7 @@ def test_single_problems(value: Any, path: str) -> None:
 
 def test_what_came_by_sql_may_hold_unknown_keys() -> None:
     """A misspelt extra must not stop the deliveries of a mapping that worked."""
-    value = {"field_mappings": {"a": "x"}, "filtre": 1, "transformations": {"other": "trim"}, "sync": {"x": 1}}
+    value: Any = {"field_mappings": {"a": "x"}, "filtre": 1, "transformations": {"other": "trim"}, "sync": {"x": 1}}
     assert Configuration.from_value(value).columns == ("x",)
     assert set(problems_of(value)) == {"filtre", "transformations.other", "sync.x"}
 

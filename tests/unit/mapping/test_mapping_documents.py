@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from intertie_mapping.documents import MAX_DEPTH, parse, parse_value, serialise
 from intertie_mapping.errors import DocumentError, DocumentReason, MappingFault, Reason
 
-TEXTS = st.text(st.characters(exclude_categories=("Cs",)))
+TEXTS = st.text(st.characters(codec="utf-8"))
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
