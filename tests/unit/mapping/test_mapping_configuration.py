@@ -70,7 +70,7 @@ def test_the_seeds_configuration_has_the_usual_meaning() -> None:
 
 def test_phps_empty_arrays_are_empty_objects() -> None:
     """json_encode([]) of the existing application."""
-    value = {
+    value: Any = {
         "field_mappings": {"a": "b"},
         "transformations": [],
         "constants": [],

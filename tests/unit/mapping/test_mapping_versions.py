@@ -29,7 +29,7 @@ MOMENTS = st.datetimes(
 
 
 def compare(left: Any, right: Any) -> int:
-    return (left > right) - (left < right)
+    return int(left > right) - int(left < right)
 
 
 def key(value: Any) -> bytes:
