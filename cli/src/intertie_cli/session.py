@@ -24,22 +24,22 @@ class Session:
         self._channels: dict[str, clients.Channel] = {}
 
     @property
-    def registry(self) -> "registry_pb2_grpc.RegistryServiceAsyncStub":
+    def registry(self) -> registry_pb2_grpc.RegistryServiceStub:
         """Systems, connections, mappings, grants."""
         return registry_pb2_grpc.RegistryServiceStub(self._channel("registry"))
 
     @property
-    def ingest(self) -> "ingest_pb2_grpc.IngestServiceAsyncStub":
+    def ingest(self) -> ingest_pb2_grpc.IngestServiceStub:
         """Deliveries, rejections, cached records."""
         return ingest_pb2_grpc.IngestServiceStub(self._channel("ingest"))
 
     @property
-    def mapper(self) -> "mapper_pb2_grpc.MapperServiceAsyncStub":
+    def mapper(self) -> mapper_pb2_grpc.MapperServiceStub:
         """Previews and checkpoints."""
         return mapper_pb2_grpc.MapperServiceStub(self._channel("mapper"))
 
     @property
-    def audit(self) -> "audit_pb2_grpc.AuditServiceAsyncStub":
+    def audit(self) -> audit_pb2_grpc.AuditServiceStub:
         """The log."""
         return audit_pb2_grpc.AuditServiceStub(self._channel("audit"))
 
