@@ -1,14 +1,19 @@
-"""Generate docs/errors.md and docs/settings.md from the code; with --check, only say whether they are current."""
+"""Generate docs/errors.md, docs/settings.md and openapi.json; with --check, only say whether they are current."""
 
 import argparse
 import sys
 from pathlib import Path
 
 import errors_page
+import openapi_page
 import settings_page
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = {"docs/errors.md": errors_page.render, "docs/settings.md": settings_page.render}
+PAGES = {
+    "docs/errors.md": errors_page.render,
+    "docs/settings.md": settings_page.render,
+    "gateway/src/intertie_gateway/openapi.json": openapi_page.render,
+}
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""`/openapi.json`: the description of every route, made from the contracts by `make generate`, shipped with the code."""
+"""`/openapi.json`: the description of every route, made from the contracts by `make generate`, shipped here."""
 
 from functools import cache
 from importlib.resources import files

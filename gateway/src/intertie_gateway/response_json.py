@@ -9,7 +9,7 @@ import orjson
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from intertie_gateway.fields import enum_of, is_document, is_optional, message_of
+from intertie_gateway.fields import enum_of, is_document, is_input_only, is_optional, message_of
 from intertie_gateway.scalars import FLOATS, WIDE
 
 Writer = Callable[[Any], Any]
@@ -38,7 +38,8 @@ def _object(message: Message) -> dict[str, Any]:
 
 @cache
 def _writers(message_type: Descriptor) -> list[tuple[str, bool, bool, Writer]]:
-    return [_writer(field) for field in message_type.fields]
+    # What only goes in would print as empty, and sent back as such would erase what is stored.
+    return [_writer(field) for field in message_type.fields if not is_input_only(field)]
 
 
 def _writer(field: FieldDescriptor) -> tuple[str, bool, bool, Writer]:
