@@ -161,8 +161,14 @@ _CLASS_BY_CODE: Mapping[int, type[IntertieError]] = {
     grpc.StatusCode.DATA_LOSS.value[0]: Internal,
 }
 
+_MOST_MESSAGE_BYTES = 1000
+_MOST_VALUE_BYTES = 200
+_MOST_VALUES = 8
+_MOST_VIOLATION_BYTES = 4096
+
 _LIBRARY_TEXTS: dict[type[IntertieError], str] = {
     # What grpc itself says ("failed to connect to all addresses; last error: …") is no text for our callers.
+    ResourceExhausted: "the call is larger than the service takes, or the service has too much to do",
     Unavailable: "the service does not answer at the moment; try again",
     DeadlineExceeded: "the service did not answer within the deadline",
     Internal: "the service failed; its log has the cause under this request id",
@@ -170,20 +176,39 @@ _LIBRARY_TEXTS: dict[type[IntertieError], str] = {
 
 
 def to_status(error: IntertieError) -> status_pb2.Status:
-    """The error as a google.rpc.Status: ErrorInfo always, BadRequest with violations, RetryInfo with retry_after."""
-    status = status_pb2.Status(code=error.code.value[0], message=error.message)
-    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+    """The error as a google.rpc.Status: ErrorInfo always, BadRequest with violations, RetryInfo with retry_after.
+
+    Long texts are cut, and after 4 KiB of violations the rest is only counted: a status travels in the trailing
+    metadata, of which gRPC takes 16 KiB; a larger one would reach the caller as another error altogether.
+    """
+    status = status_pb2.Status(code=error.code.value[0], message=_cut(error.message, _MOST_MESSAGE_BYTES))
+    metadata = {key: _cut(value, _MOST_VALUE_BYTES) for key, value in list(error.metadata.items())[:_MOST_VALUES]}
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)
     status.details.add().Pack(info)
     if error.violations:
-        bad_request = error_details_pb2.BadRequest()
-        for field, text in error.violations:
-            bad_request.field_violations.add(field=field, description=text)
-        status.details.add().Pack(bad_request)
+        status.details.add().Pack(_bad_request(error.violations))
     if error.retry_after is not None:
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromNanoseconds(int(error.retry_after * 1_000_000_000))
         status.details.add().Pack(retry)
     return status
+
+
+def _bad_request(violations: tuple[tuple[str, str], ...]) -> error_details_pb2.BadRequest:
+    bad_request = error_details_pb2.BadRequest()
+    for number, (field, text) in enumerate(violations):
+        violation = bad_request.field_violations.add(
+            field=_cut(field, _MOST_VALUE_BYTES), description=_cut(text, _MOST_MESSAGE_BYTES)
+        )
+        if bad_request.ByteSize() > _MOST_VIOLATION_BYTES:
+            violation.field, violation.description = "…", f"and {len(violations) - number} more"
+            break
+    return bad_request
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    raw = text.encode("utf-8", "replace")
+    return text if len(raw) <= most_bytes else raw[: most_bytes - 3].decode("utf-8", "ignore") + "…"
 
 
 def from_status(status: status_pb2.Status) -> IntertieError:

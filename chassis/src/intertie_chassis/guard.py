@@ -114,9 +114,7 @@ class Guard(grpc.aio.ServerInterceptor):
         )
 
     def enter(self, is_stream: bool) -> None:
-        """Counts a call in. Raises ResourceExhausted beyond the limit, Unavailable for a stream while stopping."""
-        if is_stream and self._is_stopping:
-            raise Unavailable("the server is stopping; try again", retry_after=1)
+        """Counts a call in. Raises ResourceExhausted beyond the limit."""
         if self._open[is_stream] >= self._limits[is_stream]:
             raise ResourceExhausted("the service has all the calls that it can take; try again", retry_after=1)
         self._open[is_stream] += 1
@@ -140,7 +138,9 @@ class Guard(grpc.aio.ServerInterceptor):
         return self._is_stopping and asyncio.current_task() in self._streams
 
     def watch_stream(self) -> None:
-        """Remembers the present task as one that `end_streams` ends."""
+        """Remembers the present task as one that `end_streams` ends. Raises Unavailable when it has ended them."""
+        if self._is_stopping:
+            raise Unavailable("the server is stopping; try again", retry_after=1)
         task = asyncio.current_task()
         if task is not None:
             self._streams.add(task)
@@ -227,9 +227,10 @@ class _Call:
         else:
             self._write_log(started, context, "OK")
             return result
-        self._write_log(started, context, error.code.name, error)
-        details = (*trailing, (STATUS_METADATA_KEY, to_status(error).SerializeToString()))
-        return await context.abort(error.code, error.message, details)
+        status = to_status(error)
+        self._write_log(started, context, error.code.name, error.reason, status.message)
+        details = (*trailing, (STATUS_METADATA_KEY, status.SerializeToString()))
+        return await context.abort(error.code, status.message, details)
 
     async def _admitted(self, context: Context, answer: Callable[[], Awaitable[Any]], checks_access: bool) -> Any:
         set_principal(None)
@@ -268,7 +269,7 @@ class _Call:
                 raise DeadlineExceeded from None
             raise
 
-    def _write_log(self, started: float, context: Context, code: str, error: IntertieError | None = None) -> None:
+    def _write_log(self, started: float, context: Context, code: str, reason: str = "", message: str = "") -> None:
         if self._rule.is_quiet:
             return
         principal = peek_principal()
@@ -279,8 +280,8 @@ class _Call:
             "principal": principal.label if principal else None,
             "peer": context.peer(),
         }
-        if error is not None:
-            event |= {"reason": error.reason, "error": error.message}
+        if reason:
+            event |= {"reason": reason, "error": message}
         write = _log.error if code == "INTERNAL" else _log.info
         write("call", **event)
 

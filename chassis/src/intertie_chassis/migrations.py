@@ -71,6 +71,7 @@ class Migrations:
         self.owner = owner
         self._package = package
         self._own_tables = tuple(own_tables)
+        self._scripts: ScriptDirectory | None = None
 
     def version_table(self, table_prefix: str) -> str:
         """The name of the owner's version table."""
@@ -136,8 +137,10 @@ class Migrations:
         )
 
     def _script(self) -> ScriptDirectory:
-        root = Path(str(importlib.resources.files(self._package)))
-        return ScriptDirectory(str(root), version_locations=[str(root / "versions")])
+        if self._scripts is None:  # kept: loading executes every script, and readiness asks each second
+            root = Path(str(importlib.resources.files(self._package)))
+            self._scripts = ScriptDirectory(str(root), version_locations=[str(root / "versions")])
+        return self._scripts
 
     def _context(self, connection: Connection, table_prefix: str) -> MigrationContext:
         return MigrationContext.configure(connection, opts=self._options(connection, table_prefix))

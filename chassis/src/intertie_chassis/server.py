@@ -27,6 +27,9 @@ _log = structlog.get_logger()
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 MAX_METADATA_BYTES = 16 * 1024
 
+_BACKGROUND_SECONDS = 10.0
+"""How long background work may take to end once it is cancelled."""
+
 _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -147,7 +150,8 @@ class Server:
         # After the calls, since background work may be what they wait for or feed.
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_BACKGROUND_SECONDS)
         await self.resources.aclose()
         _log.info("stopped")
 

@@ -92,6 +92,19 @@ async def test_an_error_arrives_as_it_was_raised(echo: Any) -> None:
     assert (error.retry_after, error.violations) == (1.5, (("system.name", "is in use"),))
 
 
+async def test_an_error_with_very_much_to_say_still_arrives_as_itself(echo: Any) -> None:
+    much = "Größe – 大小 " * 500
+
+    async def fail(_request: Any, _context: Any) -> Any:
+        raise errors.InvalidArgument(much, metadata={"x": much}, violations=[(f"field{n}", much) for n in range(300)])
+
+    echo.servicer.answer = fail
+    with pytest.raises(errors.InvalidArgument) as caught:
+        await echo.method("Say")(Text())
+    assert caught.value.message.startswith("Größe – 大小")
+    assert caught.value.violations[-1][1].endswith(" more")
+
+
 @pytest.mark.parametrize("name", ["Say", "Count"])
 async def test_what_goes_wrong_inside_stays_inside(echo: Any, name: str) -> None:
     async def fail(_request: Any, _context: Any) -> Any:

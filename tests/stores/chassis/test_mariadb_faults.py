@@ -148,6 +148,82 @@ async def test_a_crowded_pool_is_unavailable_within_its_time(database: Database)
     await asyncio.gather(*held)
 
 
+class _Proxy:
+    """Passes bytes between a Database and the server, until it swallows them without a word."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._open = asyncio.Event()
+        self._open.set()
+
+    async def serve(self) -> asyncio.Server:
+        """Starts to listen on a free port."""
+        return await asyncio.start_server(self._join, "127.0.0.1", 0)
+
+    def swallow(self, is_swallowing: bool) -> None:
+        """Stops or resumes passing bytes; no connection notices."""
+        if is_swallowing:
+            self._open.clear()
+        else:
+            self._open.set()
+
+    async def close(self) -> None:
+        """Ends every connection."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._tasks.add(asyncio.create_task(self._pass(reader, writer)))
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        try:
+            await asyncio.gather(self._pump(reader, server_writer), self._pump(server_reader, writer))
+        finally:
+            writer.close()
+            server_writer.close()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                await self._open.wait()
+                writer.write(data)
+                await writer.drain()
+        except ConnectionError:
+            return
+        finally:
+            writer.close()
+
+
+async def test_a_store_that_stops_answering_is_unavailable_and_heals(mariadb_server: Any, mariadb_url: str) -> None:
+    proxy = _Proxy(mariadb_server.port)
+    listening = await proxy.serve()
+    port = listening.sockets[0].getsockname()[1]
+    database = await Database.open(mariadb_url.replace(f":{mariadb_server.port}/", f":{port}/"), pool_size=2)
+
+    async def work(connection: AsyncConnection) -> int:
+        return int(await connection.scalar(text("SELECT 7")) or 0)
+
+    assert await database.transaction(work) == 7
+    proxy.swallow(True)
+    answers = await asyncio.gather(*(database.transaction(work, timeout=0.5) for _ in range(6)), return_exceptions=True)
+    assert {type(answer) for answer in answers} == {Unavailable}
+    proxy.swallow(False)
+
+    async def healed() -> bool:
+        try:
+            return await database.transaction(work, timeout=1) == 7
+        except Unavailable:
+            return False
+
+    await eventually(healed, timeout=5)
+    await database.close()
+    listening.close()
+    await proxy.close()
+
+
 async def test_a_server_that_is_away_is_waited_for(free_port: int) -> None:
     database = await Database.open(f"mysql://nobody:hunter2@127.0.0.1:{free_port}/nothing")
     with pytest.raises(Unavailable) as caught:

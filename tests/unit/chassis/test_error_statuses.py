@@ -38,6 +38,19 @@ def test_a_status_has_exactly_one_error_info_of_our_domain() -> None:
     assert len(errors.to_status(errors.NotFound()).details) == 1
 
 
+def test_a_status_fits_the_metadata_however_much_is_wrong() -> None:
+    much = "ü" * 5000
+    error = errors.InvalidArgument(
+        much, metadata={f"k{n}": much for n in range(50)}, violations=[(f"f{n}", much) for n in range(500)]
+    )
+    status = errors.to_status(error)
+    assert status.ByteSize() < 9 * 1024
+    received = errors.from_status(status)
+    assert received.message.startswith("üü")
+    assert received.violations[0][0] == "f0"
+    assert received.violations[-1] == ("…", f"and {501 - len(received.violations)} more")
+
+
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
