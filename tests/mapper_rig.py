@@ -1,4 +1,4 @@
-"""Mapper without its neighbours, for the store tests: a migrated database, a mapping, and records as leases hand them out."""
+"""Mapper without its neighbours, for the store tests: a migrated database, mappings, and records under leases."""
 
 import hashlib
 import json
@@ -49,7 +49,13 @@ class Rig:
     def map(self, target: str, config: dict[str, Any], mapping_id: int = 1, *, is_active: bool = True) -> MappingEntry:
         """Make (or change) a mapping of the one system."""
         entry = MappingEntry(
-            mapping_id, f"mapping_{mapping_id}", SYSTEM_ID, SYSTEM, PREFIX + target, json.dumps(config).encode(), is_active
+            mapping_id,
+            f"mapping_{mapping_id}",
+            SYSTEM_ID,
+            SYSTEM,
+            PREFIX + target,
+            json.dumps(config).encode(),
+            is_active,
         )
         self._mappings[mapping_id] = entry
         self.configuration.replace([SystemEntry(SYSTEM_ID, SYSTEM, True, tuple(self._mappings.values()))])
@@ -86,7 +92,7 @@ def record(
     external_id: str,
     data: dict[str, Any] | str,
     *,
-    id: int | None = None,  # noqa: A002
+    id: int | None = None,
     revision: int = 1,
     mapping_id: int = 1,
     version: str = "",

@@ -1,7 +1,7 @@
 """What the existing deployment's tables need to become mapper's: every row stays, and PHP's own inserts stay legal.
 
-The modules' tables are never altered. Every checkpoint table is taken over, also those of modules that are not named here:
-a table whose name ends in `_integration_checkpoints`, with the columns that such a table has.
+The modules' tables are never altered. Every checkpoint table is taken over, also those of modules that are not named
+here: a table whose name ends in `_integration_checkpoints`, with the columns that such a table has.
 """
 
 from sqlalchemy import text
@@ -47,9 +47,9 @@ def _create(plan: Plan, singular: str, plural: str) -> None:
 async def _checkpoint_tables(plan: Plan) -> list[str]:
     """The names, without prefix, of all checkpoint tables that are there."""
     query = text(
-        "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE' "
-        "AND LEFT(TABLE_NAME, CHAR_LENGTH(:prefix)) = :prefix AND RIGHT(TABLE_NAME, CHAR_LENGTH(:ending)) = :ending "
-        "ORDER BY TABLE_NAME"
+        "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() "
+        "AND TABLE_TYPE = 'BASE TABLE' AND LEFT(TABLE_NAME, CHAR_LENGTH(:prefix)) = :prefix "
+        "AND RIGHT(TABLE_NAME, CHAR_LENGTH(:ending)) = :ending ORDER BY TABLE_NAME"
     )
     found = await plan.connection.scalars(query, {"prefix": plan.prefix, "ending": _ENDING})
     return [str(name).removeprefix(plan.prefix) for name in found.all()]
@@ -88,7 +88,10 @@ async def _name_systems(plan: Plan, name: str, row_column: str, *, is_new: bool)
     if plan.table("external_systems") is None:
         return  # registry has a database of its own: the first exchange makes a row beside the old ones
     checkpoints, systems, row = plan.name(name), plan.name("external_systems"), quote(row_column)
-    same = "CONVERT(s.system_name USING utf8mb4) COLLATE utf8mb4_bin = CONVERT(c.subsystem_type USING utf8mb4) COLLATE utf8mb4_bin"
+    exact = (
+        "CONVERT({} USING utf8mb4) COLLATE utf8mb4_bin"  # whatever the columns' own collations, they can be compared
+    )
+    same = f"{exact.format('s.system_name')} = {exact.format('c.subsystem_type')}"
     newest = f"(SELECT MAX(id) AS id FROM {checkpoints} GROUP BY {row}, subsystem_type)"
     if is_new:
         free, probed = "", f"SELECT 1 FROM {checkpoints} c JOIN {systems} s ON {same} LIMIT 1"

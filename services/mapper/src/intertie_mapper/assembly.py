@@ -100,7 +100,7 @@ class Assembly:
                 )
 
     def match_values(self, values: dict[str, SqlValue]) -> tuple[SqlValue, ...] | None:
-        """The values to find an existing row by; None when the mapping does not match, or the record lacks one of them."""
+        """The values to find an existing row by; None when the mapping does not match, or one is missing."""
         found = tuple(values.get(name) for name in self.match_columns)
         return None if not found or None in found else found
 

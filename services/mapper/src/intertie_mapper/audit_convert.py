@@ -1,8 +1,8 @@
 """Mapper's audit entries: one for each record that was applied, superseded or set aside, serialised as one batch.
 
-An entry's id is made from the lease, the record and its revision, so that writing the same ending again, after a commit of
-which nobody knows whether it held, gives the same entry. A record that is only to be tried again has none: while the target is
-away there is no place to write it, and its last attempt says how many there were.
+An entry's id is made from the lease, the record and its revision, so that writing the same ending again, after a
+commit of which nobody knows whether it held, gives the same entry. A record that is only to be tried again has none:
+while the target is away there is no place to write it, and its last attempt says how many there were.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """What to do with each record of a batch, given its link and the rows that are there. Pure: the store acts on it.
 
-The link decides. Without one a record is a new row, or the one row that match_fields finds; with one it is that row's newest
-state. An older state than the link's is superseded; the very state of the link was applied before a crash.
+The link decides. Without one a record is a new row, or the one row that match_fields finds; with one it is that row's
+newest state. An older state than the link's is superseded; the very state of the link was applied before a crash.
 """
 
 from collections.abc import Iterable, Sequence

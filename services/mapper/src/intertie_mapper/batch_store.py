@@ -58,8 +58,9 @@ class BatchStore:
     async def apply(self, groups: Sequence[Group], encode: Encode) -> list[Ending]:
         """Do with every record what its link says, all in one transaction.
 
-        Gives an ending for each; those that are set aside (target_deleted, …) are not in the audit yet. Raises TargetError when
-        a statement failed (then nothing happened), LinkRaceError when the same may succeed at once, Unavailable.
+        Gives an ending for each; those that are set aside (target_deleted, …) are not in the audit yet. Raises
+        TargetError when a statement failed (then nothing happened), LinkRaceError when the same may succeed at once,
+        Unavailable.
         """
         now = utc_now()
 

@@ -155,7 +155,8 @@ class CheckpointStore:
         end = sql.upsert([table.row_column, "system_id"], assignments)
         for some in chunks(rows):
             await connection.exec_driver_sql(
-                f"INSERT INTO {sql.quote(table.name)} ({sql.names(names)}) VALUES {sql.rows(len(some), len(names))}{end}",
+                f"INSERT INTO {sql.quote(table.name)} ({sql.names(names)}) "
+                f"VALUES {sql.rows(len(some), len(names))}{end}",
                 flat(some),
             )
 

@@ -43,7 +43,7 @@ class Column:
     kind: Kind
     nullable: bool = True
     has_default: bool = False
-    """Whether it gets a value by itself when an INSERT leaves it out, NULL not counted: a default or a generated key."""
+    """Whether an INSERT may leave it out and it gets a value other than NULL: a default, a generated key."""
     auto_increment: bool = False
     computed: bool = False
     """A generated column: nobody may write it."""
@@ -112,7 +112,7 @@ class TargetTable:
     foreign_keys: tuple[ForeignKey, ...] = ()
     checkpoint: CheckpointTable | None = None
     reuses_keys: bool = False
-    """Whether the key of a deleted row may come again by itself (SQLite without AUTOINCREMENT, keys that are mapped)."""
+    """Whether a deleted row's key may come again (SQLite without AUTOINCREMENT, keys that are mapped)."""
     by_name: dict[str, Column] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The configuration as mapper knows it: systems, their mappings and who may write, kept through an outage of registry."""
+"""The configuration as mapper knows it: systems, mappings and who may write, kept through registry's outages."""
 
 import asyncio
 import hashlib

@@ -1,7 +1,7 @@
 """Why a record is set aside or waits, beyond what the mapping language itself refuses.
 
-`Refusal.reason` is stable and kept with the record; its text is for people. The reasons of `intertie_mapping.errors.Reason`
-appear beside these.
+`Refusal.reason` is stable and kept with the record; its text is for people. The reasons of
+`intertie_mapping.errors.Reason` appear beside these.
 """
 
 import enum
@@ -26,7 +26,7 @@ class TargetReason(enum.StrEnum):
     )
     TARGET_DELETED = (
         "target_deleted",
-        'The row that this record had made is gone from the target table; with "on_deleted": "recreate" it is made again.',
+        'The row that this record had made is gone; with "on_deleted": "recreate" it is made again.',
     )
     TARGET_REFUSED = (
         "target_refused",

@@ -1,4 +1,4 @@
-"""Keys and values of target rows in one spelling, whichever driver they come from: to compare, to keep and to show them."""
+"""Keys and values of target rows in one spelling, whichever driver they come from: to compare, keep and show."""
 
 import base64
 import hashlib

@@ -49,7 +49,7 @@ class LinkStore:
         *,
         lock: bool,
     ) -> dict[str, Link]:
-        """The links of these records by external id; with `lock` nobody else changes them until the transaction ends."""
+        """The links of these records by external id; with `lock` they stay as they are for this transaction."""
         sql = self._dialect
         found: dict[str, Link] = {}
         for some in chunks([(external_id,) for external_id in external_ids]):
@@ -84,7 +84,8 @@ class LinkStore:
     async def release(self, connection: AsyncConnection, table: TargetTable, keys: Sequence[Key]) -> None:
         """Say of links to these keys that their rows are gone.
 
-        For rows that were just inserted: a link that already named such a key was to a deleted row whose key came again.
+        For rows that were just inserted: a link that already named such a key was to a deleted row whose key came
+        again.
         """
         sql = self._dialect
         for some in chunks([(key_digest(key_to_json(table, key)),) for key in keys]):

@@ -101,8 +101,8 @@ async def read_table(connection: AsyncConnection, name: str) -> TargetTable | No
 async def table_names(connection: AsyncConnection, prefix: str) -> list[str]:
     """The tables whose names begin with the prefix, in order."""
     query = text(
-        "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE' "
-        "AND LEFT(TABLE_NAME, CHAR_LENGTH(:prefix)) = :prefix ORDER BY TABLE_NAME"
+        "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() "
+        "AND TABLE_TYPE = 'BASE TABLE' AND LEFT(TABLE_NAME, CHAR_LENGTH(:prefix)) = :prefix ORDER BY TABLE_NAME"
     )
     return list((await connection.scalars(query, {"prefix": prefix})).all())
 

@@ -1,7 +1,7 @@
 """What a mapping would do with records: the same decisions as a batch's, on what is there now, by reads alone.
 
-What only the database can find out while writing (a foreign key, a check, a trigger) is not foreseen; a clash with another
-row's unique key is.
+What only the database can find out while writing (a foreign key, a check, a trigger) is not foreseen; a clash with
+another row's unique key is.
 """
 
 from collections.abc import Sequence

@@ -24,7 +24,7 @@ _LINK_RACES = 3
 _RECORDS_A_BREATH = 25
 
 MakeEncode = Callable[[str, int], Encode]
-"""Gives what turns endings into a batch of audit entries, for a lease's token and the milliseconds when work on it began."""
+"""For a lease's token and the milliseconds when work on it began: what turns endings into a batch for audit."""
 
 
 class Processor:
@@ -105,7 +105,8 @@ class Processor:
             raise Refusal(
                 TargetReason.MAPPING_INACTIVE,
                 "",
-                f"the mapping {mapping.name} or its system {mapping.system} is switched off; replay the record once it is on",
+                f"the mapping {mapping.name} or its system {mapping.system} is switched off; "
+                "switch it on and replay the record",
             )
         table = await self._targets.get(mapping.target_table)
         known = self._assemblies.get(mapping.fingerprint)
@@ -187,7 +188,7 @@ class Processor:
         name = group.assembly.table.name
         self._targets.forget(name)
         _log.warning("target table refused the statement", table=name, number=error.number, cause=error.text[:300])
-        message = f"{name} was changed, or the database account may not write to it; check the mapping and the account's rights"
+        message = f"{name} was changed, or the database account may not write to it; check both"
         for item in group.items:
             if item.record.attempts < _TRIES_FOR_CONFIGURATION:
                 endings.append(_retry(item.record, name, TargetReason.INVALID_MAPPING, message, 5))

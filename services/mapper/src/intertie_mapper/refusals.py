@@ -1,6 +1,7 @@
 """What the target database's error about one row means to the person who has to mend it.
 
-The driver's text is read for the names of columns and keys and never repeated: it holds values, and changes with versions.
+The driver's text is read for the names of columns and keys and never repeated: it holds values, and changes with
+versions.
 """
 
 import re

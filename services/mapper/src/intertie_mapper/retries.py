@@ -10,7 +10,7 @@ _JITTER = 0.2
 
 
 def retry_seconds(attempts: int, jitter: Callable[[float, float], float] = random.uniform) -> int:
-    """Seconds until the next attempt after so many, spread by a fifth either way so that a crowd does not come back at once."""
+    """Seconds until the next attempt after so many, spread by a fifth either way so that no crowd comes back."""
     delay = DELAYS[min(max(attempts, 1), len(DELAYS)) - 1]
     return max(1, round(delay * jitter(1 - _JITTER, 1 + _JITTER)))
 

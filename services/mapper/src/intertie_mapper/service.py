@@ -68,7 +68,7 @@ class MapperService(mapper_pb2_grpc.MapperServiceServicer):
     async def ListCheckpoints(
         self, request: mapper_pb2.ListCheckpointsRequest, context: Any
     ) -> mapper_pb2.ListCheckpointsResponse:
-        """List the rows of the checkpoint tables; after the last of them the records that failed before they had a row."""
+        """List the rows of the checkpoint tables, and then the records that failed before they had a row."""
         size = page_size(request.page_size)
         status = convert.state(request.integration_status, optional=True)
         phase, *parts = decode_token(request.page_token, request) or [_ROWS]
@@ -92,9 +92,7 @@ class MapperService(mapper_pb2_grpc.MapperServiceServicer):
             token = ""
         return mapper_pb2.ListCheckpointsResponse(checkpoints=messages, next_page_token=token)
 
-    async def GetCheckpoint(
-        self, request: mapper_pb2.GetCheckpointRequest, context: Any
-    ) -> mapper_pb2.Checkpoint:
+    async def GetCheckpoint(self, request: mapper_pb2.GetCheckpointRequest, context: Any) -> mapper_pb2.Checkpoint:
         """Get the checkpoint of a target row and a system."""
         convert.required(target_table=request.target_table, target_id=request.target_id, system=request.system)
         return convert.checkpoint(*await self._checkpoints.get(request.target_table, request.target_id, request.system))

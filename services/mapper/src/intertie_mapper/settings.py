@@ -10,8 +10,8 @@ class MapperSettings(Settings):
 
     target_tables: str = Field(
         "",
-        description="Tables that mappings may write to: full names or patterns (`*`, `?`) with commas between. Empty: all tables "
-        "with the prefix, without the suite's own and those of users and roles.",
+        description="Tables that mappings may write to: full names or patterns (`*`, `?`) with commas "
+        "between. Empty: all tables with the prefix, without the suite's own and those of users and roles.",
     )
     mapper_batch_size: int = Field(200, ge=1, le=1000, description="Records that mapper leases and applies at once.")
     mapper_batches: int = Field(3, ge=1, le=32, description="Batches that one mapper has in flight.")

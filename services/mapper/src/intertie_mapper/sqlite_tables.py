@@ -1,4 +1,4 @@
-"""What a target table looks like on SQLite: its declared types are taken at their word, though SQLite would not hold them."""
+"""What a target table looks like on SQLite: declared types are taken at their word, though SQLite would not."""
 
 import re
 from collections.abc import Sequence
@@ -90,7 +90,8 @@ async def read_table(connection: AsyncConnection, name: str) -> TargetTable | No
 async def table_names(connection: AsyncConnection, prefix: str) -> list[str]:
     """The tables whose names begin with the prefix, in order."""
     query = text(
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND substr(name, 1, length(:prefix)) = :prefix ORDER BY name"
+        "SELECT name FROM sqlite_master WHERE type = 'table' "
+        "AND substr(name, 1, length(:prefix)) = :prefix ORDER BY name"
     )
     return list((await connection.scalars(query, {"prefix": prefix})).all())
 

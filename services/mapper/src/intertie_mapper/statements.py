@@ -1,6 +1,7 @@
 """The SQL text that both kinds of database take, and lists of rows cut into statements of a reasonable size.
 
-SQLAlchemy's own multi-row INSERT compiles anew for each count of rows (10 ms for 200 rows); these texts cost microseconds.
+SQLAlchemy's own multi-row INSERT compiles anew for each count of rows (10 ms for 200 rows); these texts cost
+microseconds.
 """
 
 from collections.abc import Iterator, Sequence

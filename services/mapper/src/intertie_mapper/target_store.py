@@ -36,7 +36,8 @@ class TargetStore:
         found: dict[Key, Row] = {}
         for some in chunks(keys):
             result = await connection.exec_driver_sql(
-                f"SELECT {sql.names(names)} FROM {sql.quote(table.name)} WHERE {sql.is_in(table.primary_key, len(some))}",
+                f"SELECT {sql.names(names)} FROM {sql.quote(table.name)} "
+                f"WHERE {sql.is_in(table.primary_key, len(some))}",
                 flat(some),
             )
             for row in result.all():
@@ -138,7 +139,8 @@ class TargetStore:
                 parameters += (*row[width:], row[position])
         parameters += flat([row[width:] for row in rows])
         await connection.exec_driver_sql(
-            f"UPDATE {sql.quote(table.name)} SET {', '.join(assignments)} WHERE {sql.is_in(table.primary_key, len(rows))}",
+            f"UPDATE {sql.quote(table.name)} SET {', '.join(assignments)} "
+            f"WHERE {sql.is_in(table.primary_key, len(rows))}",
             tuple(parameters),
         )
 
@@ -166,8 +168,8 @@ class TargetStore:
         rows: Sequence[tuple[SqlValue, ...]],
         generated: Sequence[Column],
     ) -> list[Key]:
-        """Without RETURNING: LAST_INSERT_ID is the first row's number, and those of one INSERT … VALUES follow it in steps of
-        auto_increment_increment under every innodb_autoinc_lock_mode, since their count is known beforehand.
+        """Without RETURNING: LAST_INSERT_ID is the first row's number, and those of one INSERT … VALUES follow it in
+        steps of auto_increment_increment under every innodb_autoinc_lock_mode, since their count is known beforehand.
         """
         result = await connection.exec_driver_sql(self._insert_text(table, names, len(rows)), flat(rows))
         first = result.lastrowid if generated else 0

@@ -1,4 +1,4 @@
-"""The tables that mappings may write to, as the database has them now: reflected, allow-listed, and cached for a while."""
+"""The tables that mappings may write to, as the database has them: reflected, allow-listed, cached for a while."""
 
 import asyncio
 import time
@@ -153,7 +153,7 @@ class TargetTables:
 
 
 def singulars(plural: str) -> tuple[str, ...]:
-    """What one row of the table may be called: events → event, categories → category, statuses → status, staff → staff."""
+    """What one row may be called: events → event, categories → category, statuses → status, staff → staff."""
     found = []
     if plural.endswith("ies"):
         found.append(plural[:-3] + "y")

@@ -71,7 +71,8 @@ def _without_value(configuration: Configuration, table: TargetTable) -> Iterator
         else:
             yield (
                 column.name,
-                f"the column {column.name} ({column.type}) needs a value (NOT NULL, no default) and the mapping gives it none: "
+                f"the column {column.name} ({column.type}) needs a value (NOT NULL, no default) "
+                f"and the mapping gives it none: "
                 f'map a field to it, or give a constant, as in "constants": {{"{column.name}": …}}',
             )
 

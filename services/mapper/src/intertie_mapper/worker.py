@@ -55,7 +55,7 @@ class Worker:
         """Tokens of leases in work, with the time until which each is surely held."""
 
     async def run(self) -> None:
-        """Work until cancelled; then the batches that are being applied are finished and settled, within eight seconds."""
+        """Work until cancelled; then finish and settle the batches that are being applied, within eight seconds."""
         async with asyncio.TaskGroup() as tasks:
             for number in range(self._batches):
                 tasks.create_task(self._lane(), name=f"mapper lane {number}")
@@ -113,7 +113,7 @@ class Worker:
         )
 
     async def _settle(self, token: str, endings: Sequence[Ending]) -> Sequence[int]:
-        """Settle while the lease is held; after that its records come again, and their links say that they were applied."""
+        """Settle while the lease is held; after that the records come again, and their links tell."""
         pause = _FIRST_PAUSE
         while endings and self._is_held(token):
             try:

@@ -1,8 +1,9 @@
-"""Links, checkpoints and the outbox; and, on a new installation, the few tables of modules that the first example needs.
+"""Links, checkpoints and the outbox; and, on a new installation, the few tables of modules that the first example
+needs.
 
 The modules' tables are as the existing deployment has them, but for what would keep the documented mapping
-(`title → event_title`, `date → date`) from inserting: event_name, starts_at and owner_id may be empty, and nothing refers to
-users, which the suite does not have. On SQLite an ENUM is a VARCHAR with a CHECK.
+(`title → event_title`, `date → date`) from inserting: event_name, starts_at and owner_id may be empty, and nothing
+refers to users, which the suite does not have. On SQLite an ENUM is a VARCHAR with a CHECK.
 """
 
 from datetime import datetime
