@@ -1,18 +1,15 @@
-"""How MySQL and MariaDB are reached: session settings, pools, and a driver whose dead connections are recognised."""
+"""How MySQL and MariaDB are reached: session settings and pools.
 
-from typing import Any, NoReturn
+asyncmy from 0.2.18 on reports a connection that died as an error of its own also under uvloop (asyncmy #158), so that
+pre-ping replaces it; no dialect of our own is needed for that, and a test holds it on both event loops.
+"""
+
+from typing import Any
 
 import structlog
 from sqlalchemy import event, make_url
-from sqlalchemy.dialects import registry
-from sqlalchemy.dialects.mysql.asyncmy import (
-    AsyncAdapt_asyncmy_connection,
-    AsyncAdapt_asyncmy_dbapi,
-    MySQLDialect_asyncmy,
-)
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
-from sqlalchemy.util.concurrency import await_
 
 _log = structlog.get_logger()
 _CONNECT_SECONDS = 2
@@ -22,45 +19,6 @@ _SESSION = (
     # Strict: without it a value that does not fit is cut or zeroed without an error.
     "sql_mode='STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE,NO_ENGINE_SUBSTITUTION'"
 )
-
-
-class _Connection(AsyncAdapt_asyncmy_connection):
-    """A connection whose transport died under it says so as the driver's errors do.
-
-    uvloop raises RuntimeError("unable to perform operation on … the handler is closed") and the standard loop OSError;
-    SQLAlchemy's dialect lets both pass untranslated, so that pre-ping fails instead of reconnecting (asyncmy #158).
-    """
-
-    __slots__ = ()
-
-    @classmethod
-    def _handle_exception_no_connection(cls, dbapi: Any, error: Exception) -> NoReturn:
-        if isinstance(error, (RuntimeError, OSError, EOFError)) and not isinstance(error, dbapi.Error):
-            raise dbapi.OperationalError(2013, "network operation failed: the connection is closed") from error
-        super()._handle_exception_no_connection(dbapi, error)
-
-    def _terminate_handled_exceptions(self) -> tuple[type[BaseException], ...]:
-        return (*super()._terminate_handled_exceptions(), RuntimeError, self.dbapi.Error)
-
-
-class _Driver(AsyncAdapt_asyncmy_dbapi):
-    def connect(self, *arguments: Any, **options: Any) -> _Connection:
-        creator = options.pop("async_creator_fn", self.asyncmy.connect)
-        return await_(_Connection.create(self, creator(*arguments, **options)))
-
-
-class Dialect(MySQLDialect_asyncmy):
-    """SQLAlchemy's asyncmy dialect over `_Connection`."""
-
-    supports_statement_cache = True
-
-    @classmethod
-    def import_dbapi(cls) -> Any:
-        """The driver with our connection class."""
-        return _Driver(__import__("asyncmy"))
-
-
-registry.register("mysql.intertie", "intertie_chassis.mysql", "Dialect")
 
 
 def writer_engine(url: str, pool_size: int) -> AsyncEngine:
@@ -113,7 +71,7 @@ def _engine(
         }
     if isolation_level == "AUTOCOMMIT":
         options["skip_autocommit_rollback"] = True
-    address = make_url(url).set(drivername="mysql+intertie")
+    address = make_url(url)
     connect: dict[str, Any] = {"connect_timeout": _CONNECT_SECONDS, "init_command": init}
     if "charset" not in address.query:
         connect["charset"] = "utf8mb4"

@@ -92,7 +92,7 @@ async def test_killed_connections_are_replaced_unnoticed(database: Database, adm
 
 
 def test_under_uvloop_killed_connections_are_replaced_as_well(mariadb_url: str, administrator: Any) -> None:
-    """uvloop raises another exception from a dead connection; SQLAlchemy's own dialect lets it out (asyncmy #158)."""
+    """uvloop raises another exception from a dead connection, which older drivers let out (asyncmy #158)."""
 
     async def scenario() -> None:
         database = await _open(mariadb_url)
