@@ -248,7 +248,7 @@ class QueueStore:
         return await self._database.transaction(work)
 
     def _settled(self, row: Any, settlement: Settlement) -> dict[str, Any]:
-        """The row after its settlement: all columns that a settlement may change, so that one statement does for all."""
+        """The row after its settlement: all that a settlement may change, so that one statement does for all."""
         available_at: datetime = row.now
         values: dict[str, Any] = {
             "sync_status": _STATUS[settlement.outcome].value,

@@ -1,4 +1,4 @@
-"""What was refused: counted by system, reason, source and minute, so that a flood of refusals stays a handful of rows."""
+"""What was refused: counted by system, reason, source and minute, so that a flood of refusals is a handful of rows."""
 
 import asyncio
 import hashlib

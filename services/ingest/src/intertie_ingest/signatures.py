@@ -1,8 +1,8 @@
 """Whether a delivery comes from whom it says: secrets and signatures over the raw bytes, in constant time.
 
-Pure: the clock is passed in. Whatever is missing or cannot be understood fails closed. Every scheme asks for exactly one
-of each header that it reads; a second one is a mistake of the sender that is told apart (`Repeated`), everything else
-that does not fit is one and the same `Mismatch`.
+Pure: the clock is passed in. Whatever is missing or cannot be understood fails closed. Every scheme asks for exactly
+one of each header that it reads; a second one is a mistake of the sender that is told apart (`Repeated`), everything
+else that does not fit is one and the same `Mismatch`.
 """
 
 import base64

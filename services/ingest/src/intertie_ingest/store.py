@@ -85,7 +85,7 @@ class Store:
             raise Refused(database_errors.constraint_text(error)) from error
 
     async def _now(self) -> datetime:
-        """The database's time, a little earlier: a record released by a clock ahead of the claim's would wait for a poll."""
+        """The database's time, a little earlier: a record released ahead of the claim's clock would wait for a poll."""
         if self._database.dialect == "sqlite":
             return utc_now()
         if time.monotonic() > self._offset_until:

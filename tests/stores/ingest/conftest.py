@@ -1,0 +1,101 @@
+"""An ingest database on both stores, with the ways into it that the process has."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from ingest_samples import configuration, delivery
+from intertie_chassis.database import Database
+from intertie_chassis.outbox import Outbox
+from intertie_ingest.audit_convert import entries_of_group
+from intertie_ingest.browse_store import BrowseStore
+from intertie_ingest.configuration import Configuration
+from intertie_ingest.folding import Fold
+from intertie_ingest.migrations import MIGRATIONS
+from intertie_ingest.model import Lease, Outcome, Settlement
+from intertie_ingest.queue_store import QueueStore
+from intertie_ingest.rejection_store import RejectionStore
+from intertie_ingest.store import Store
+from intertie_ingest.tables import Tables
+from sqlalchemy import text
+
+PREFIX = "t_"
+CACHE = f"{PREFIX}external_data_cache"
+
+
+@dataclass(frozen=True, slots=True)
+class Ingest:
+    """One ingest database."""
+
+    database: Database
+    tables: Tables
+    store: Store
+    queue: QueueStore
+    browse: BrowseStore
+    rejections: RejectionStore
+    config: Configuration
+
+    async def commit(self, *bodies: object, **options: Any) -> Fold:
+        """Commits deliveries of these bodies as one group."""
+        return await self.store.commit([delivery(body, self.config, **options) for body in bodies], entries_of_group)
+
+    async def lease(self, most: int = 100, seconds: int = 60, *, solo_first: bool = False) -> Lease | None:
+        """Leases records of the active mappings."""
+        return await self.queue.lease(most, seconds, self.config.active_mappings, solo_first=solo_first)
+
+    async def settle_all(self, lease: Lease, outcome: Outcome = Outcome.SYNCED, **values: Any) -> list[int]:
+        """Settles every record of a lease alike."""
+        return await self.queue.settle(
+            lease.token, [Settlement(record.id, record.revision, outcome, **values) for record in lease.records]
+        )
+
+    async def sql(self, statement: str, **values: Any) -> list[Any]:
+        """Runs a statement of the test's own, as another application would; `{cache}` is the cache's name."""
+
+        async def work(connection: Any) -> list[Any]:
+            result = await connection.execute(text(statement.format(cache=CACHE, prefix=PREFIX)), values)
+            return list(result.all()) if result.returns_rows else []
+
+        return await self.database.transaction(work)
+
+    async def end_leases(self) -> None:
+        """Makes every lease end now, as its time would."""
+        await self.sql("UPDATE {cache} SET available_at = '2020-01-01 00:00:00' WHERE lease_token IS NOT NULL")
+
+    async def count(self, table: str) -> int:
+        """How many rows a table has."""
+        return int((await self.sql(f"SELECT COUNT(*) FROM {PREFIX}{table}"))[0][0])
+
+
+@pytest.fixture
+async def make_ingest(database_url: str) -> AsyncIterator[Callable[[Configuration], Any]]:
+    """Opens the test's database with a configuration; a second call is another replica."""
+    opened: list[Database] = []
+
+    async def make(config: Configuration) -> Ingest:
+        database = await Database.open(database_url, table_prefix=PREFIX)
+        opened.append(database)
+        await MIGRATIONS.upgrade(database, PREFIX)
+        tables = Tables.named(PREFIX)
+        outbox = Outbox(database, tables.outbox)
+        return Ingest(
+            database,
+            tables,
+            Store(database, tables, outbox),
+            QueueStore(database, tables),
+            BrowseStore(database, tables, outbox),
+            RejectionStore(database, tables, outbox),
+            config,
+        )
+
+    yield make
+    for database in opened:
+        await database.close()
+
+
+@pytest.fixture
+async def ingest(make_ingest: Callable[[Configuration], Any]) -> Ingest:
+    """The test's database, with the seed's system and mapping."""
+    made: Ingest = await make_ingest(configuration())
+    return made
