@@ -1,6 +1,7 @@
 """Render the gateway's openapi.json: every route of the contracts' annotations, and those written by hand."""
 
 import json
+import re
 from typing import Any
 
 from contract_comments import comments
@@ -10,6 +11,7 @@ from intertie_gateway.queries import Parameter, parameters
 from openapi_receiving import PATHS, PROBLEMS, SCHEMAS, SECURITY_SCHEMES, TAGS
 from openapi_schemas import Schemas
 
+_NAMES = re.compile(r"\{([^{}]+)\}")
 _MEANS = {
     "RegistryService": "Systems, connections, mappings, grants",
     "IngestService": "Deliveries, rejections, cached records",
@@ -22,13 +24,17 @@ def render() -> str:
     """Give the text of the file."""
     schemas = Schemas(comments(), (route.method.output_type for route in contracts.routes()))
     paths: dict[str, dict[str, Any]] = {}
+    places: dict[tuple[str, ...], str] = {}
     seen: set[str] = set()
     for route in contracts.routes():
-        operation = _operation(route, schemas)
+        template = templates.parse(route.template)
+        # One path, one spelling: `{system}` and `{system.system_name}` in the same place are the same path to OpenAPI.
+        path = places.setdefault((*template.segments, template.verb), _path(template))
+        operation = _operation(route, template, _NAMES.findall(path), schemas)
         if operation["operationId"] in seen:
             operation["operationId"] += f"_{len(seen)}"
         seen.add(operation["operationId"])
-        paths.setdefault(str(templates.parse(route.template)), {})[route.verb.lower()] = operation
+        paths.setdefault(path, {})[route.verb.lower()] = operation
     tags = [{"name": name, "description": text} for name, text in _MEANS.items()]
     document = {
         "openapi": "3.1.0",
@@ -59,7 +65,14 @@ def render() -> str:
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
-def _operation(route: contracts.Route, schemas: Schemas) -> dict[str, Any]:
+def _path(template: templates.Template) -> str:
+    """The path with plain names: readers of OpenAPI take a dot in a name for something else."""
+    return _NAMES.sub(lambda match: f"{{{match[1].rsplit('.', 1)[-1]}}}", str(template))
+
+
+def _operation(
+    route: contracts.Route, template: templates.Template, names: list[str], schemas: Schemas
+) -> dict[str, Any]:
     method = route.method
     text = schemas.comment(method.full_name)
     access = method.GetOptions().Extensions[options_pb2.access]
@@ -71,11 +84,13 @@ def _operation(route: contracts.Route, schemas: Schemas) -> dict[str, Any]:
         "description": f"{text}\n\nFor tokens of the role {', '.join(roles)}"
         + ("." if roles == ["admin"] else " or one that includes it."),
     }
-    template = templates.parse(route.template)
-    in_path = {variable.field_path for variable in template.variables}
-    listed = [_parameter(_of(method.input_type, name), schemas, in_path=True) for name in sorted(in_path)]
+    in_path = [variable.field_path for variable in template.variables]
+    listed = [
+        {**_parameter(_of(method.input_type, path), schemas, in_path=True), "name": name}
+        for path, name in zip(in_path, names, strict=True)
+    ]
     if route.body != "*":
-        in_query = parameters(method.input_type, in_path | {route.body})
+        in_query = parameters(method.input_type, {*in_path, route.body})
         listed += [_parameter(parameter, schemas, in_path=False) for parameter in in_query.values()]
     if listed:
         operation["parameters"] = listed

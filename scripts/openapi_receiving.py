@@ -3,6 +3,7 @@
 from typing import Any
 
 _PREFIX = "/api/v1/integrations"
+_SYSTEM_NAME = r"^[^/\\\x00-\x1f\x7f-\x9f]+$"
 
 
 def _json(name: str, description: str) -> dict[str, Any]:
@@ -139,7 +140,12 @@ PATHS: dict[str, Any] = {
                     "name": "system",
                     "in": "path",
                     "required": True,
-                    "schema": {"type": "string", "minLength": 1, "maxLength": 100},
+                    "schema": {
+                        "type": "string",
+                        "minLength": 1,
+                        "maxLength": 100,
+                        "pattern": r"^[^/\\\x00-\x1f\x7f-\x9f]+$",
+                    },
                     "description": "Name of the system.",
                 },
                 _KEY,

@@ -107,7 +107,8 @@ class Schemas:
         if field.type in RANGES:
             low, high = RANGES[field.type]
             if field.type in WIDE:
-                return {"type": ["integer", "string"] if incoming else "string", "format": "int64"}
+                types: Any = ["integer", "string"] if incoming else "string"
+                return {"type": types, "format": "int64", "pattern": "^-?(0|[1-9][0-9]*)$"}
             return {"type": "integer", "minimum": low, "maximum": high}
         if field.type in FLOATS:
             return {"type": "number"}

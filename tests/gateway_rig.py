@@ -63,7 +63,7 @@ class Script:
     """What the services do, and what they were asked; a test sets the first and reads the second."""
 
     accept: Accept = accepted
-    on_group: Callable[[ingest_pb2.AcceptDeliveriesRequest], None] = lambda request: None
+    on_group: Callable[[ingest_pb2.AcceptDeliveriesRequest], object] = lambda request: None
     """Called with each group before its items are answered; may raise an IntertieError or wait."""
     handlers: dict[str, Handler] = field(default_factory=dict)
     """By the method's name; others give an empty answer."""

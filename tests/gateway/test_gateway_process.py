@@ -158,7 +158,7 @@ def test_an_item_that_breaks_its_group_fails_alone(
 def test_more_than_may_wait_is_503(services: Services, script: Script, tmp_path: Path) -> None:
     """A bounded queue: what does not fit is told so at once, what does is answered."""
     gate = threading.Event()
-    script.on_group = lambda request: gate.wait(20) and None
+    script.on_group = lambda request: gate.wait(20)
     settings = {"INTERTIE_GATEWAY_GROUP_CALLS": "1", "INTERTIE_GATEWAY_WAITING_DELIVERIES": "2"}
     with running_gateway(services.address, tmp_path, settings) as gateway:
         answers: list[httpx.Response] = []

@@ -205,7 +205,7 @@ async def test_a_body_that_is_cut_short_is_not_stored(gateway: GatewayProcess, s
 async def test_a_client_that_leaves_while_it_waits_harms_nobody(gateway: GatewayProcess, script: Script) -> None:
     """Its delivery was complete, so it is stored; the others of its group get their answers."""
     gate = threading.Event()
-    script.on_group = lambda request: gate.wait(20) and None
+    script.on_group = lambda request: gate.wait(20)
     with socket.create_connection(("127.0.0.1", gateway.port)) as leaving:
         leaving.sendall(request())
         await eventually(lambda: len(script.groups) == 1)

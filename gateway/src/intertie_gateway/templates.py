@@ -140,7 +140,9 @@ class RouteTree:
         self, node: Node, segments: tuple[bytes, ...], index: int, method: str, verb: str, allowed: set[str]
     ) -> Found | None:
         if index == len(segments):
-            return _ended(node.ends, segments, method, verb, allowed)
+            found = _ended(node.ends, segments, method, verb, allowed)
+            # ** also fits no segment at all.
+            return found or _ended(node.rest_ends, segments, method, verb, allowed)
         segment = segments[index]
         literal = node.literals.get(segment)
         if literal is not None:
