@@ -10,6 +10,7 @@ and `INSERT … ON DUPLICATE KEY UPDATE` does not tell a new row from an old one
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Literal, TypeVar
@@ -186,24 +187,29 @@ class Database:
 
     @asynccontextmanager
     async def _exclusive_sqlite(self, wait: float) -> AsyncIterator[AsyncConnection]:
-        deadline = asyncio.get_running_loop().time() + wait
         async with self._writer_lock:
-            while True:
-                connection = await self._writer.connect()
-                try:
-                    await connection.begin()
-                    await connection.exec_driver_sql("SELECT 1")  # only now is BEGIN IMMEDIATE sent
-                    break
-                except exc.SQLAlchemyError as error:
-                    await connection.close()
-                    busy = database_errors.is_conflict(error)
-                    if not busy or asyncio.get_running_loop().time() > deadline:
-                        raise _translated(error) from error
+            connection = await self._begin_within(wait)
             try:
                 yield connection
                 await connection.commit()
             finally:
                 await connection.close()
+
+    async def _begin_within(self, wait: float) -> AsyncConnection:
+        """A connection that holds the file's write lock. Raises Unavailable when others hold it longer than `wait`."""
+        deadline = time.monotonic() + wait
+        while True:
+            connection = await self._writer.connect()
+            try:
+                await connection.begin()
+                return connection
+            except exc.SQLAlchemyError as error:
+                await connection.close()
+                if not database_errors.is_conflict(error) or time.monotonic() > deadline:
+                    raise _translated(error) from error
+            except BaseException:
+                await connection.close()
+                raise
 
     @asynccontextmanager
     async def _exclusive_mysql(self, name: str, wait: float) -> AsyncIterator[AsyncConnection]:

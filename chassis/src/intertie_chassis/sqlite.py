@@ -66,9 +66,14 @@ async def check(engine: AsyncEngine) -> None:
         synchronous = await connection.exec_driver_sql("PRAGMA synchronous")
         journal = await connection.exec_driver_sql("PRAGMA journal_mode")
         durable, mode = int(synchronous.scalar_one()) >= 2, str(journal.scalar_one())
-    _log.info("sqlite is open", version=sqlite3.sqlite_version, journal_mode=mode, file=engine.url.database)
-    if has_wal_reset_bug(sqlite3.sqlite_version_info):
-        _log.info("this sqlite has the WAL-reset bug; one writing connection a file avoids it", fixed_in="3.51.3")
+    bug = "present; one writing connection a file avoids it" if has_wal_reset_bug(sqlite3.sqlite_version_info) else "no"
+    _log.info(
+        "sqlite is open",
+        version=sqlite3.sqlite_version,
+        wal_reset_bug=bug,
+        journal_mode=mode,
+        file=engine.url.database,
+    )
     if not durable or mode != "wal":
         _log.error("DURABILITY DEGRADED: acknowledged data may be lost", journal_mode=mode, synchronous_full=durable)
 
