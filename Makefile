@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Every distribution of ours, in the order of their dependencies.
 DISTRIBUTIONS := protos chassis mapping services/registry services/ingest services/mapper services/audit gateway cli
-PROJECTS := $(wildcard $(addsuffix /pyproject.toml,$(DISTRIBUTIONS)))
+PROJECTS := $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
 # Contracts as last released: what `buf breaking` holds today's against. Works offline and in a clone without history.
 RELEASED := protos/released.binpb
 GOOGLEAPIS := .buf/googleapis
@@ -31,7 +31,7 @@ check: setup $(GOOGLEAPIS) ## lint, types, contracts, and whether all that is ge
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/buf lint
-	$(if $(wildcard $(RELEASED)),$(BIN)/buf breaking protos --against $(RELEASED))
+	$(BIN)/buf breaking protos --against $(RELEASED)
 	$(BIN)/python scripts/generate_contracts.py --check
 	$(BIN)/python scripts/generate_docs.py --check
 
@@ -59,7 +59,7 @@ $(VENV)/.locked: requirements.lock
 
 # Our own distributions, editable. Nothing is fetched: what they need and what builds them is in the lock.
 $(VENV)/.installed: $(VENV)/.locked $(PROJECTS)
-	$(PIP) install --quiet --no-index --no-deps --no-build-isolation $(addprefix --editable ./,$(patsubst %/pyproject.toml,%,$(PROJECTS)))
+	$(PIP) install --quiet --no-index --no-deps --no-build-isolation $(addprefix --editable ./,$(DISTRIBUTIONS))
 	@touch $@
 
 # The .proto files of google/api and google/rpc for buf, out of the installed wheel.
