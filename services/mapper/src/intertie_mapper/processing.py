@@ -74,8 +74,8 @@ class Processor:
         groups: list[Group] = []
         for mapping_id, some in by_mapping.items():
             mapping = self._configuration.mapping(mapping_id)
-            if mapping is None:
-                self._without_mapping(some, endings, refused)
+            if mapping is None or not mapping.is_active:
+                self._without_mapping(some, mapping, endings, refused)
                 continue
             try:
                 assembly = await self._assembly(mapping)
@@ -101,13 +101,6 @@ class Processor:
         return groups
 
     async def _assembly(self, mapping: MappingEntry) -> Assembly:
-        if not mapping.is_active:
-            raise Refusal(
-                TargetReason.MAPPING_INACTIVE,
-                "",
-                f"the mapping {mapping.name} or its system {mapping.system} is switched off; "
-                "switch it on and replay the record",
-            )
         table = await self._targets.get(mapping.target_table)
         known = self._assemblies.get(mapping.fingerprint)
         if known is None or known.table is not table:
@@ -197,14 +190,26 @@ class Processor:
                 refused.append((set_aside(item.record, name, refusal), None))
 
     def _without_mapping(
-        self, records: Sequence[LeasedRecord], endings: list[Ending], refused: list[tuple[Ending, Group | None]]
+        self,
+        records: Sequence[LeasedRecord],
+        mapping: MappingEntry | None,
+        endings: list[Ending],
+        refused: list[tuple[Ending, Group | None]],
     ) -> None:
+        """Ingest hands out no such records: one of the two snapshots is behind, so they come again in a moment."""
+        if mapping is None:
+            reason, target = TargetReason.MAPPING_GONE, ""
+            message = f"there is no mapping of number {records[0].mapping_id} any more"
+        else:
+            reason, target = TargetReason.MAPPING_INACTIVE, mapping.target_table
+            message = (
+                f"the mapping {mapping.name} or its system {mapping.system} is off; replay the record once it is on"
+            )
         for record in records:
-            message = f"there is no mapping of number {record.mapping_id} any more"
             if record.attempts < _TRIES_FOR_CONFIGURATION:
-                endings.append(_retry(record, "", TargetReason.MAPPING_GONE, message, 5))
+                endings.append(_retry(record, target, reason, message, 5))
             else:
-                refused.append((set_aside(record, "", Refusal(TargetReason.MAPPING_GONE, "", message)), None))
+                refused.append((set_aside(record, target, Refusal(reason, "", message)), None))
 
     def _internal(
         self,
