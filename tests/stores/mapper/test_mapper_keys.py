@@ -37,7 +37,9 @@ async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
     yield Place(request.getfixturevalue(f"{which}_url"), False if request.param == "as-mysql" else None)
 
 
-async def _insert_update_and_check(mapper: Rig, config: dict[str, Any], key: str, *, count: int = 7) -> list[dict[str, Any]]:
+async def _insert_update_and_check(
+    mapper: Rig, config: dict[str, Any], key: str, *, count: int = 7
+) -> list[dict[str, Any]]:
     """Land `count` records twice; every link names the row that has its record's values. Gives the keys."""
     mapper.map("things", config)
     for revision in (1, 2):
@@ -53,7 +55,8 @@ async def _insert_update_and_check(mapper: Rig, config: dict[str, Any], key: str
         for n, found in enumerate(keys):
             assert ", ".join(found) == key
             where = " AND ".join(
-                f"{name} = '{value}'" if isinstance(value, str) else f"{name} = {value}" for name, value in found.items()
+                f"{name} = '{value}'" if isinstance(value, str) else f"{name} = {value}"
+                for name, value in found.items()
             )
             rows = await mapper.rows(f"SELECT label FROM {{p}}things WHERE {where}")
             assert rows == [{"label": f"{n}/{revision}"}]
