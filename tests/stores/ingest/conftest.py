@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from sqlalchemy import text
+
 from ingest_samples import configuration, delivery
 from intertie_chassis.database import Database
 from intertie_chassis.outbox import Outbox
@@ -18,7 +20,6 @@ from intertie_ingest.queue_store import QueueStore
 from intertie_ingest.rejection_store import RejectionStore
 from intertie_ingest.store import Store
 from intertie_ingest.tables import Tables
-from sqlalchemy import text
 
 PREFIX = "t_"
 CACHE = f"{PREFIX}external_data_cache"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from ingest_samples import INCIDENT, configuration, delivery, mapping, system
 from intertie.audit.v1 import audit_pb2
 from intertie_ingest.audit_convert import entries_of_group

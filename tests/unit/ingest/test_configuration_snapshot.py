@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 
 import pytest
+
 from ingest_samples import mapping, system
 from intertie_chassis.errors import Unavailable
 from intertie_ingest.errors import NoSnapshot

@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 import pytest
+
 from ingest_samples import INCIDENT, JSON, SECRET, SIGNED, configuration, desk, mapping, raw, system
-from intertie_chassis.errors import InvalidArgument, IntertieError, PermissionDenied, Unauthenticated
+from intertie_chassis.errors import IntertieError, InvalidArgument, PermissionDenied, Unauthenticated
 from intertie_chassis.principals import Principal
 from intertie_ingest import errors
 from intertie_ingest.configuration import Configuration, StoredConnection, StoredGrant, StoredSystem, compile_system

@@ -1,10 +1,12 @@
 """Folding a group onto the cache: order, versions, duplicates and endings, as values."""
 
+import itertools
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ingest_samples import configuration, delivery, mapping, system
 from intertie_ingest.configuration import Configuration
 from intertie_ingest.errors import DeliveryKeyReused
@@ -198,7 +200,7 @@ def test_versions_end_in_the_same_state_in_whatever_order_and_grouping(order: li
     cached: dict[Key, CachedState] = {}
     ended: list[str] = []
     bounds = [0, *sorted(cuts), len(deliveries)]
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in itertools.pairwise(bounds):
         folded = fold(deliveries[start:end], {}, cached)
         cached |= cached_of(folded)
         ended += [ending.delivery_id for ending in folded.endings]
@@ -220,7 +222,7 @@ def test_grouping_changes_nothing(sent: list[tuple[str, int]], cuts: set[int]) -
     answers: list[Any] = []
     endings: list[Any] = []
     bounds = [0, *sorted(cut for cut in cuts if cut < len(deliveries)), len(deliveries)]
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in itertools.pairwise(bounds):
         folded = fold(deliveries[start:end], {}, cached)
         answers += folded.outcomes
         endings += folded.endings

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from intertie_ingest.signatures import Closed, Misconfigured, Mismatch, Repeated, compile_verifier
 from standardwebhooks import Webhook
+
+from intertie_ingest.signatures import Closed, Misconfigured, Mismatch, Repeated, compile_verifier
 
 NOW = 1_700_000_000.0
 BODY = b'{"id": "evt_1", "type": "ping"}'

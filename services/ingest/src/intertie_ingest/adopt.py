@@ -25,6 +25,9 @@ _NEW_COLUMNS = (
 )
 
 
+_RELEASE_REASON = "what the PHP application makes pending again is handed out at once, too"
+
+
 async def plan(plan: Plan) -> None:
     """Plans what the cache needs, and the tables that an existing deployment lacks."""
     collation = exact_collation(plan.is_mariadb)
@@ -43,12 +46,23 @@ async def plan(plan: Plan) -> None:
     if plan.add_column(CACHE, "available_at", "DATETIME(6) NULL", "when a record is handed to mapper"):
         default = f"ALTER TABLE {plan.name(CACHE)} ALTER COLUMN `available_at` SET DEFAULT (CURRENT_TIMESTAMP(6))"
         plan.run(default, "rows that the PHP application inserts are handed out at once")
+        plan.run(_release_of(plan), _RELEASE_REASON)
+    else:
+        probe = f"SELECT 1 FROM {plan.name(CACHE)} WHERE sync_status <> 'pending' AND available_at IS NULL LIMIT 1"
+        await plan.run_when(probe, _release_of(plan), _RELEASE_REASON)
     _widen(plan, collation)
     _index(plan)
     metadata = first_tables(plan.prefix, "mysql", plan.is_mariadb)
     for table in metadata.sorted_tables:
         if table.name != plan.prefix + CACHE:
             plan.create_table(table, "deliveries, how they ended, refusals, and the outbox to audit")
+
+
+def _release_of(plan: Plan) -> str:
+    return (
+        f"UPDATE {plan.name(CACHE)} SET available_at = CURRENT_TIMESTAMP(6), updated_at = updated_at "
+        "WHERE sync_status <> 'pending' AND available_at IS NULL"
+    )
 
 
 def _drop_foreign_keys(plan: Plan) -> None:

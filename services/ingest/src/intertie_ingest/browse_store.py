@@ -7,7 +7,20 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Row, and_, exists, func, literal, literal_column, null, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    String,
+    and_,
+    exists,
+    func,
+    literal,
+    literal_column,
+    null,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intertie_chassis.clock import utc_now
@@ -178,7 +191,8 @@ class BrowseStore:
         cache = self._tables.cache
         query = select(cache).where(*self._narrowed(wanted)).order_by(cache.c.updated_at.desc(), cache.c.id.desc())
         if after is not None:
-            changed_at, number = after
+            # As text and to the second, as both databases write it: SQLite compares the texts.
+            changed_at, number = literal(after[0].isoformat(" ", "seconds"), String()), after[1]
             earlier = and_(cache.c.updated_at == changed_at, cache.c.id < number)
             query = query.where(or_(cache.c.updated_at < changed_at, earlier))
         async with self._database.read() as connection:

@@ -6,6 +6,7 @@ again with the token still on them, which tells that the lease died. Such rows g
 are not set aside with it.
 """
 
+import functools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -63,28 +64,19 @@ class QueueStore:
 
         Records of other mappings are held: they step out of the queue until `release_held`. Raises Unavailable.
         """
-        # Each pass that finds nothing to lease has moved what it found out of its way.
-        for _ in range(_PASSES):
-            claim = await self._claim(most, seconds, active, solo_first)
-            if claim.lease is not None or not claim.looks_again:
-                return claim.lease
+        lanes = (self._claim_solo, self._claim_fresh) if solo_first else (self._claim_fresh, self._claim_solo)
+        for lane in lanes:
+            # Each pass that finds nothing to lease has moved what it found out of its way.
+            for _ in range(_PASSES):
+                claim = await self._database.transaction(functools.partial(lane, most, seconds, active))
+                if claim.lease is not None:
+                    return claim.lease
+                if not claim.looks_again:
+                    break
         return None
 
-    async def _claim(self, most: int, seconds: int, active: Collection[int], solo_first: bool) -> Claim:
-        async def work(connection: AsyncConnection) -> Claim:
-            lanes = (self._claim_solo, self._claim_fresh) if solo_first else (self._claim_fresh, self._claim_solo)
-            looks_again = False
-            for lane in lanes:
-                claim = await lane(connection, most, seconds, active)
-                if claim.lease is not None:
-                    return claim
-                looks_again = looks_again or claim.looks_again
-            return Claim(None, looks_again)
-
-        return await self._database.transaction(work)
-
     async def _claim_fresh(
-        self, connection: AsyncConnection, most: int, seconds: int, active: Collection[int]
+        self, most: int, seconds: int, active: Collection[int], connection: AsyncConnection
     ) -> Claim:
         rows = (await connection.execute(self._locked(is_solo=False, most=most))).all()
         held = await self._hold(connection, [row.id for row in rows if row.mapping_id not in active])
@@ -100,7 +92,7 @@ class QueueStore:
             await self._own(connection, [row for row in fresh if row.id in foreign])
         return Claim(await self._take(connection, fresh, seconds, foreign), False)
 
-    async def _claim_solo(self, connection: AsyncConnection, most: int, seconds: int, active: Collection[int]) -> Claim:
+    async def _claim_solo(self, most: int, seconds: int, active: Collection[int], connection: AsyncConnection) -> Claim:
         row = (await connection.execute(self._locked(is_solo=True, most=1))).first()
         if row is None:
             return Claim(None, False)

@@ -28,6 +28,7 @@ from intertie_ingest.tables import Tables
 _MOST_KEYS = 500
 _CLOCK_SECONDS = 10.0
 _CLOCK_MARGIN = timedelta(milliseconds=50)
+_MOST_MICROSECONDS = 40_000
 
 
 class Store:
@@ -180,16 +181,20 @@ class Store:
             await connection.execute(insert(self._tables.deliveries), [_delivery_row(new) for new in folded.deliveries])
         if folded.rerouted:
             await self._reroute(connection, folded.rerouted)
-        states = sorted(folded.states.items(), key=lambda item: (item[0][0], item[0][2], item[0][1]))
-        new = [_state_row(key, state, now) for key, state in states if not state.id]
-        if new:
-            await connection.execute(self._insert_states, new)
-        changed = [_state_row(key, state, now) for key, state in states if state.id]
-        if changed:
-            name = "id" if self._database.dialect == "mysql" else "row"
-            numbers = [state.id for _, state in states if state.id]
-            rows = [{**row, name: number} for row, number in zip(changed, numbers, strict=True)]
-            await connection.execute(self._change_states, rows)
+        new: list[tuple[Key, dict[str, Any]]] = []
+        changed: list[tuple[Key, dict[str, Any]]] = []
+        number = "id" if self._database.dialect == "mysql" else "row"
+        for index, (key, state) in enumerate(folded.states.items()):
+            # A microsecond each keeps the order of arrival in the queue, though rows are written in the order of keys.
+            row = _state_row(key, state, now + timedelta(microseconds=min(index, _MOST_MICROSECONDS)))
+            if state.id:
+                changed.append((key, {**row, number: state.id}))
+            else:
+                new.append((key, row))
+        for statement, rows in ((self._insert_states, new), (self._change_states, changed)):
+            if rows:
+                rows.sort(key=lambda item: (item[0][0], item[0][2], item[0][1]))
+                await connection.execute(statement, [row for _, row in rows])
         if folded.endings:
             await connection.execute(insert(self._tables.endings), _ending_rows(folded.endings, now))
 

@@ -1,0 +1,147 @@
+"""Looking at deliveries, records and refusals, and replaying what was set aside, on both stores."""
+
+from datetime import timedelta
+from typing import Any
+
+from ingest_samples import INCIDENT, configuration, delivery, mapping, raw, system
+from intertie_chassis.clock import utc_now
+from intertie_chassis.errors import InvalidArgument
+from intertie_chassis.outbox import Outbox
+from intertie_ingest.audit_convert import entries_of_group, entries_of_rejections
+from intertie_ingest.browse_store import DeliveryFilter, RecordFilter
+from intertie_ingest.model import Ending, Outcome, Status
+from intertie_ingest.rejections import MOST_ROWS, Rejections
+
+
+async def test_deliveries_are_found_by_how_they_stand(ingest: Any) -> None:
+    """Each state finds its deliveries, also of records that were overtaken since."""
+    outcomes = (await ingest.commit(*({"id": number} for number in range(4)))).outcomes
+    names = [outcome.delivery_id for outcome in outcomes]
+    lease = await ingest.lease(3)
+    await ingest.queue.settle(lease.token, [])
+    for record, outcome in zip(lease.records, (Outcome.SYNCED, Outcome.SET_ASIDE, Outcome.SUPERSEDED), strict=True):
+        one = lease.__class__(lease.token, (record,), lease.expires_at)
+        await ingest.settle_all(one, outcome, reason="bad_datetime", field="date", message="no date")
+
+    async def found(state: Ending) -> set[str]:
+        return {stored.delivery_id for stored in await ingest.browse.deliveries(DeliveryFilter(state=state), None, 50)}
+
+    assert await found(Ending.SYNCED) == {names[0]}
+    assert await found(Ending.SET_ASIDE) == {names[1]}
+    assert await found(Ending.SUPERSEDED) == {names[2]}
+    assert await found(Ending.PENDING) == {names[3]}
+    assert await found(Ending.UNROUTED) == set()
+    await ingest.commit(*({"id": number, "next": True} for number in range(4)))
+    assert await found(Ending.SYNCED) == {names[0]}
+    assert await found(Ending.SET_ASIDE) == {names[1]}
+    assert await found(Ending.SUPERSEDED) == {names[2], names[3]}
+    set_aside = await ingest.browse.delivery(names[1])
+    (record,) = set_aside.records
+    assert (record.fault.reason, record.fault.field, record.fault.message) == ("bad_datetime", "date", "no date")
+
+
+async def test_a_delivery_stands_as_its_least_finished_record(make_ingest: Any) -> None:
+    """Pending before set aside before synced."""
+    mappings = [mapping(1, "a"), mapping(2, "b"), mapping(3, "c")]
+    ingest = await make_ingest(configuration(system(*mappings)))
+    (outcome,) = (await ingest.commit(INCIDENT)).outcomes
+    lease = await ingest.lease()
+    states = []
+    for record, result in zip(lease.records, (Outcome.SYNCED, Outcome.SET_ASIDE, Outcome.SYNCED), strict=True):
+        states.append((await ingest.browse.delivery(outcome.delivery_id)).state)
+        await ingest.settle_all(lease.__class__(lease.token, (record,), lease.expires_at), result)
+    states.append((await ingest.browse.delivery(outcome.delivery_id)).state)
+    assert states == [Ending.PENDING, Ending.PENDING, Ending.PENDING, Ending.SET_ASIDE]
+
+
+async def test_pages_of_deliveries_meet_without_gap_or_overlap(ingest: Any) -> None:
+    """The newest first, narrowed by system and by time."""
+    start = utc_now()
+    for number in range(5):
+        await ingest.commit({"id": number}, received_at=start + timedelta(minutes=number))
+    everything = [one.delivery_id for one in await ingest.browse.deliveries(DeliveryFilter(), None, 50)]
+    assert everything == sorted(everything, reverse=True)
+    paged: list[str] = []
+    while page := await ingest.browse.deliveries(DeliveryFilter(), paged[-1] if paged else None, 2):
+        paged += [one.delivery_id for one in page]
+    assert paged == everything
+    window = DeliveryFilter(received_after=start + timedelta(minutes=1), received_before=start + timedelta(minutes=3))
+    assert len(await ingest.browse.deliveries(window, None, 50)) == 2
+    assert await ingest.browse.deliveries(DeliveryFilter(system_id=9), None, 50) == []
+    assert await ingest.browse.delivery("unknown") is None
+
+
+async def test_records_by_every_filter_and_in_pages(ingest: Any) -> None:
+    """The newest change first; the cache as modules read it has what is synced and has not expired."""
+    await ingest.commit(*({"id": number} for number in range(5)))
+    lease = await ingest.lease(3)
+    await ingest.settle_all(lease)
+    await ingest.sql("UPDATE {cache} SET expires_at = '2024-01-01 00:00:00' WHERE external_id = '0'")
+    await ingest.sql("UPDATE {cache} SET updated_at = '2024-01-01 00:00:00'")
+    await ingest.sql("UPDATE {cache} SET updated_at = '2024-01-02 00:00:00' WHERE external_id = '4'")
+
+    async def found(**wanted: Any) -> list[str]:
+        return [one.external_id for one in await ingest.browse.records(RecordFilter(**wanted), None, 50)]
+
+    assert await found() == ["4", "3", "2", "1", "0"]
+    assert await found(status=Status.SYNCED, is_fresh=True) == ["2", "1"]
+    assert await found(external_id="3") == ["3"]
+    assert await found(system_id=2) == []
+    assert await found(mapping_ids=(1, 9)) == ["4", "3", "2", "1", "0"]
+    first = await ingest.browse.records(RecordFilter(), None, 2)
+    second = await ingest.browse.records(RecordFilter(), (first[-1].updated_at, first[-1].id), 50)
+    assert [one.external_id for one in second] == ["2", "1", "0"]
+    assert (await ingest.browse.record(first[0].id)).external_id == "4"
+    assert await ingest.browse.record(10**6) is None
+
+
+async def test_a_replay_hands_out_what_was_set_aside_and_says_so(ingest: Any) -> None:
+    """Narrowed by reason; attempts begin anew; nothing else is touched; one audit entry with it."""
+    await ingest.commit(*({"id": number} for number in range(3)))
+    lease = await ingest.lease()
+    for record, reason in zip(lease.records, ("too_long", "too_long", "crashed"), strict=True):
+        one = lease.__class__(lease.token, (record,), lease.expires_at)
+        await ingest.settle_all(one, Outcome.SET_ASIDE, reason=reason)
+    before = await ingest.count("ingest_outbox")
+    wanted = RecordFilter(status=Status.ERROR, error_reason="too_long")
+    assert await ingest.browse.set_aside(wanted) == 2
+    replayed = await ingest.browse.replay(wanted, lambda ids: f"{len(ids)} replayed".encode())
+    assert replayed == [record.id for record in lease.records[:2]]
+    assert await ingest.browse.replay(wanted, lambda ids: b"none") == []
+    assert await ingest.count("ingest_outbox") == before + 1
+    again = await ingest.lease()
+    assert [(record.external_id, record.attempts) for record in again.records] == [("0", 1), ("1", 1)]
+
+
+async def test_refusals_are_counted_not_listed(ingest: Any) -> None:
+    """A flood of one kind is one row a minute; more kinds than are gathered lose their source, not their count."""
+    outbox = Outbox(ingest.database, ingest.tables.outbox)
+    rejections = Rejections(ingest.rejections, outbox, entries_of_rejections, timedelta(days=1))
+    error = InvalidArgument("the body is not JSON", reason="INVALID_JSON")
+    for _ in range(2):
+        for _ in range(50):
+            rejections.add(raw(b"x", peer="192.0.2.1"), "law_enforcement", error)
+        await rejections.flush()
+    page = await ingest.rejections.page("law_enforcement", "INVALID_JSON", None, 50)
+    assert sum(one.count for one in page) == 100
+    assert len(page) <= 2
+    assert (page[0].source, page[0].message) == ("192.0.2.1", "the body is not JSON")
+    assert await ingest.count("ingest_outbox") == 2
+    for number in range(MOST_ROWS + 500):
+        rejections.add(raw(b"x", peer=f"2001:db8::{number:x}"), "", error)
+    await rejections.flush()
+    assert sum(one.count for one in await ingest.rejections.page("", "", None, 5000)) == 100 + MOST_ROWS + 500
+    assert await ingest.count("rejected_deliveries") <= MOST_ROWS + 2 + len(page)
+    await ingest.rejections.prune(utc_now() + timedelta(days=1))
+    assert await ingest.rejections.page("", "", None, 50) == []
+
+
+async def test_a_delivery_that_was_never_a_state_shows_who_is_newer(make_ingest: Any) -> None:
+    """An older version that came late."""
+    ingest = await make_ingest(configuration(system(mapping(version_field="v"))))
+    newer, older = (delivery({"id": 1, "v": version}, ingest.config) for version in (2, 1))
+    await ingest.store.commit([newer], entries_of_group)
+    await ingest.store.commit([older], entries_of_group)
+    stored = await ingest.browse.delivery(older.delivery_id)
+    assert (stored.state, stored.records[0].superseded_by) == (Ending.SUPERSEDED, newer.delivery_id)
+    assert (await ingest.lease()).records[0].version_key == newer.records[0].version_key
