@@ -51,11 +51,12 @@ class Suite:
             self.env["INTERTIE_DATABASE_URL"] = database_url
         self._process: subprocess.Popen[bytes] | None = None
         self._tokens: dict[str, str] = {}
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30, trust_env=False)
+        self.http = httpx.Client()
 
     def start(self, *flags: str) -> "Suite":
         """Start `intertie up` and wait until it says that it is ready; RuntimeError with the end of its log if not."""
         self.directory.mkdir(parents=True, exist_ok=True)
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30, trust_env=False)
         said_before = self._log_text().count(READY_LINE)
         self._process = processes.start([*self.command("up"), *flags], log=self.log, env=self.env, cwd=self.directory)
         deadline = time.monotonic() + STARTUP_SECONDS
@@ -68,13 +69,17 @@ class Suite:
 
     def stop(self) -> int | None:
         """Stop everything as Ctrl-C does, and return the exit status."""
+        self.http.close()
         if self._process is None:
             return None
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
-        status = processes.stop(self._process, grace=40) if self._process.poll() is None else self._process.returncode
-        self._process = None
-        return status
+        process, self._process = self._process, None
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        try:
+            return process.wait(40)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
 
     def command(self, *arguments: str) -> list[str]:
         """Spell an `intertie` command for this environment's interpreter."""

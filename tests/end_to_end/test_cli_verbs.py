@@ -1,0 +1,250 @@
+"""The `intertie` command against a running suite, on both stores: every verb, tables and JSON, and faults."""
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from suite import PREFIX, SEED_SECRET, Suite
+from waiting import eventually
+
+CONFIG = {"field_mappings": {"title": "event_title", "date": "date"}}
+
+
+def answer(suite: Suite, *arguments: str) -> Any:
+    """What a command prints as JSON."""
+    return json.loads(suite.cli(*arguments, "--output", "json").stdout)
+
+
+def refused(suite: Suite, code: int, *arguments: str) -> str:
+    """What a command that fails with this exit code says; nothing of it is on standard output."""
+    ran = suite.cli(*arguments, check=False)
+    assert ran.returncode == code, ran.stderr
+    assert ran.stdout == ""
+    assert "Traceback" not in ran.stderr
+    return ran.stderr
+
+
+async def test_a_system_from_its_creation_to_its_end(suite: Suite, system: str, tmp_path: Path) -> None:
+    """Created, listed, changed and deleted with connection, mapping and grant, all by the command alone."""
+    created = answer(suite, "systems", "create", system, "--type", "hybrid", "--display-name", "Äußere Stelle")
+    assert (created["system_name"], created["system_type"], created["is_active"]) == (system, "hybrid", True)
+    assert system in suite.cli("systems", "list", "--limit", "1000").stdout
+    changed = answer(suite, "systems", "update", system, "--inactive")
+    assert (changed["is_active"], changed["display_name"]) == (False, "Äußere Stelle")
+    answer(suite, "systems", "update", system, "--active")
+
+    secret = tmp_path / "secret"
+    secret.write_text(SEED_SECRET + "\n")
+    connection = answer(
+        suite, "connections", "create", system, "--api-base-url", "https://sender.example.com", "--push-auth", "none"
+    )
+    number = str(connection["id"])
+    assert connection["config_json"] == {"push_auth": "none"}
+    updated = answer(suite, "connections", "update", number, "--webhook-secret", f"@{secret}")
+    assert updated["config_json"] == {"push_auth": "none"}
+    assert updated["secrets_set"] == ["config_json.webhook_secret"]
+    assert SEED_SECRET not in suite.cli("connections", "list", "--limit", "1000").stdout
+    assert SEED_SECRET not in suite.cli("connections", "get", number, "--output", "json").stdout
+
+    config = tmp_path / "mapping.json"
+    config.write_text(json.dumps(CONFIG))
+    table = f"{PREFIX}events"
+    name = f"{system}/incidents"
+    validated = suite.cli("mappings", "validate", "--target-table", table, "--config", f"@{config}")
+    assert "fits" in validated.stderr
+    mapping = answer(
+        suite,
+        "mappings",
+        "create",
+        name,
+        "--target-table",
+        table,
+        "--config",
+        f"@{config}",
+        "--sync-frequency",
+        "realtime",
+    )
+    assert answer(suite, "mappings", "get", name) == answer(suite, "mappings", "get", str(mapping["id"]))
+    assert answer(suite, "mappings", "get", name)["mapping_config"] == CONFIG
+    assert answer(suite, "mappings", "update", name, "--inactive")["is_active"] is False
+    answer(suite, "mappings", "update", name, "--active")
+
+    grant = answer(suite, "grants", "create", "events", system, "--access", "read")
+    assert (
+        answer(suite, "grants", "update", f"events/{system}", "--access", "read_write")["access_type"] == "read_write"
+    )
+    assert answer(suite, "grants", "get", str(grant["id"]))["module_name"] == "events"
+
+    record = {"id": "1", "title": "By hand", "date": "2025-01-20"}
+    await eventually(lambda: suite.webhook(system, record).status_code == 202)
+
+    assert "--yes" in refused(suite, 2, "systems", "delete", system)
+    for noun, reference in (("grants", f"events/{system}"), ("mappings", name), ("connections", number)):
+        suite.cli(noun, "delete", reference, "--yes")
+    suite.cli("systems", "delete", system, "--yes")
+    assert f"{system}" in refused(suite, 1, "systems", "get", system)
+
+
+async def test_what_a_delivery_became(suite: Suite, system: str) -> None:
+    """Deliveries, records, cache, checkpoints and log of one webhook, in tables and as JSON."""
+    suite.add_system(system)
+    suite.add_mapping(system, "incidents", CONFIG)
+    record = {"id": "7", "title": "Seen", "date": "2025-01-20"}
+    delivery_id = ""
+
+    def accepted() -> bool:
+        nonlocal delivery_id
+        response = suite.webhook(system, record)
+        delivery_id = response.json().get("delivery_id", "")
+        return response.status_code == 202
+
+    await eventually(accepted)
+    await eventually(lambda: answer(suite, "records", "list", "--system", system)[0]["sync_status"] == "synced")
+    delivery = answer(suite, "deliveries", "get", delivery_id)
+    assert delivery["body"] == record
+    assert [each["state"] for each in delivery["records"]] == ["DELIVERY_STATE_SYNCED"]
+    listed = suite.cli("deliveries", "list", "--system", system, "--state", "synced", "--since", "1h").stdout
+    assert delivery_id in listed
+    (kept,) = answer(suite, "records", "list", "--system", system)
+    assert kept["data_json"] == record
+    assert answer(suite, "records", "get", kept["id"]) == kept
+    assert [each["data_json"] for each in answer(suite, "cache", "list", system)] == [record]
+    (checkpoint,) = answer(suite, "checkpoints", "list", "--system", system)
+    assert (checkpoint["integration_status"], checkpoint["received_data"]) == ("confirmed", record)
+    shown = answer(suite, "checkpoints", "get", "events", checkpoint["target_id"], system)
+    assert shown["id"] == checkpoint["id"]
+
+    def logged() -> bool:
+        entries = answer(suite, "audit", "list", "--system", system, "--delivery", delivery_id)
+        return sorted(entry["query_type"] for entry in entries) == ["mapping", "webhook"]
+
+    await eventually(logged)
+    entry = answer(suite, "audit", "list", "--system", system, "--type", "webhook", "--limit", "1")[0]
+    assert answer(suite, "audit", "get", entry["id"]) == entry
+    assert delivery_id in suite.cli("audit", "list", "--system", system).stdout
+
+
+async def test_a_record_that_does_not_fit(suite: Suite, system: str) -> None:
+    """The preview says beforehand what the list says afterwards; it is replayed when the mapping is mended."""
+    suite.add_system(system)
+    suite.add_mapping(system, "incidents", CONFIG)
+    bad = {"id": "8", "title": "Bad date", "date": "someday"}
+    (preview,) = answer(suite, "mappings", "preview", f"{system}/incidents", "--record", json.dumps(bad))["previews"]
+    assert (preview["action"], preview["field"]) == ("ACTION_REFUSED", "date")
+    assert "someday" in suite.cli("mappings", "preview", f"{system}/incidents", "--record", json.dumps(bad)).stdout
+    await eventually(lambda: suite.webhook(system, bad).status_code == 202)
+    (kept,) = await eventually(lambda: answer(suite, "records", "list", "--system", system, "--status", "error"))
+    assert (kept["error_field"], kept["error_reason"]) == ("date", preview["reason"])
+    mended = {**CONFIG, "defaults": {"date": "2025-01-01"}, "field_mappings": {"title": "event_title"}}
+    suite.cli("mappings", "update", f"{system}/incidents", "--config", json.dumps(mended))
+    assert "1 records would be" in suite.cli("records", "replay", "--system", system, "--dry-run").stdout
+
+    def synced() -> bool:
+        suite.cli("records", "replay", "--system", system, "--yes")
+        return bool(answer(suite, "records", "list", "--system", system, "--status", "synced"))
+
+    await eventually(synced)
+
+
+async def test_rejections(suite: Suite, system: str) -> None:
+    """A wrong secret is counted, and shown with its reason."""
+    suite.add_system(system)
+    suite.add_mapping(system, "incidents", CONFIG)
+    await eventually(lambda: suite.webhook(system, {"id": "1", "title": "x", "date": "2025-01-20"}).status_code == 202)
+    assert suite.webhook(system, {"id": "1"}, "wrong").status_code == 401
+    rejections = await eventually(lambda: answer(suite, "rejections", "list", "--system", system))
+    assert rejections[0]["reason"]
+    assert rejections[0]["reason"] in suite.cli("rejections", "list", "--system", system).stdout
+
+
+async def test_audit_tail(suite: Suite, system: str) -> None:
+    """Entries appear as they come, a line each; Ctrl-C ends it."""
+    with subprocess.Popen(
+        [*suite.command("audit", "tail"), "--system", system, "--output", "json"],
+        env={**os.environ, **suite.env},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as tail:
+        try:
+            suite.add_system(system)
+            assert tail.stdout is not None
+            entry = json.loads(tail.stdout.readline())
+            assert (entry["query_type"], entry["system"]) == ("configuration", system)
+            tail.send_signal(signal.SIGINT)
+            assert tail.wait(20) == 130
+        finally:
+            tail.kill()
+
+
+async def test_tokens(suite: Suite) -> None:
+    """One line on standard output and nothing else; it works, and a role that does not exist is refused."""
+    issued = suite.cli("token", "issue", "--role", "viewer", "--subject", "someone", "--days", "1")
+    assert issued.stderr == ""
+    (token,) = issued.stdout.splitlines()
+    headers = {"Authorization": f"Bearer {token}"}
+    assert suite.request("GET", "/systems", role=None, headers=headers).status_code == 200
+    assert "module:<name>" in refused(suite, 1, "token", "issue", "--role", "king")
+    before = dict(suite.env)
+    try:
+        suite.env["INTERTIE_TOKEN"] = token
+        suite.cli("systems", "list")
+        assert "viewer" in refused(suite, 1, "systems", "create", "never")
+        suite.env["INTERTIE_TOKEN"] = "rubbish"
+        assert "does not take INTERTIE_TOKEN" in refused(suite, 1, "systems", "list")
+    finally:
+        suite.env.clear()
+        suite.env.update(before)
+
+
+async def test_database_status(suite: Suite) -> None:
+    """All owners fit, and migrating again does nothing."""
+    states = answer(suite, "db", "status")
+    assert {each["owner"]: each["state"] for each in states} == dict.fromkeys(
+        ("registry", "ingest", "mapper", "audit"), "current"
+    )
+    assert "nothing to do" in suite.cli("db", "migrate").stdout
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments", "says"),
+    [
+        (1, ("systems", "get", "no such system"), "no such system"),
+        (1, ("mappings", "get", "999999"), "999999"),
+        (2, ("mappings", "get", "nowhere/nothing"), "intertie mappings list"),
+        (2, ("mappings", "get", "nothing"), "SYSTEM/MAPPING"),
+        (2, ("mappings", "create", "a/b", "--target-table", "t", "--config", "{"), "not JSON"),
+        (2, ("mappings", "create", "a/b", "--target-table", "t", "--config", "@/no/such/file"), "cannot be read"),
+        (2, ("systems", "update", "a"), "nothing to change"),
+        (2, ("audit", "list", "--since", "yesterday"), "--since"),
+        (1, ("audit", "list", "--status", "bad"), "success, error or timeout"),
+        (2, ("deliveries", "list", "--state", "lost"), "set-aside"),
+        (2, ("records", "replay"), "--system"),
+        (2, ("no-such-noun",), "No such command"),
+    ],
+)
+async def test_faults_are_told_so_that_one_can_act(
+    suite: Suite, code: int, arguments: tuple[str, ...], says: str
+) -> None:
+    """One or a few lines on standard error, an exit code, no stack."""
+    assert says in refused(suite, code, *arguments)
+
+
+async def test_a_service_that_is_away_is_named_with_its_address(suite: Suite, free_port: int, tmp_path: Path) -> None:
+    """And so is what starts it; a data directory without a token is another thing, and says so."""
+    before = dict(suite.env)
+    try:
+        suite.env["INTERTIE_REGISTRY_ADDRESS"] = f"127.0.0.1:{free_port}"
+        said = refused(suite, 1, "systems", "list")
+        assert f"registry does not answer on 127.0.0.1:{free_port}" in said
+        assert "`intertie up`" in said
+        elsewhere = refused(suite, 1, "systems", "list", "--data-dir", str(tmp_path / "elsewhere"))
+        assert "--data-dir" in elsewhere
+        assert not (tmp_path / "elsewhere").exists()
+    finally:
+        suite.env.clear()
+        suite.env.update(before)
