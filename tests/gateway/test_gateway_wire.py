@@ -84,6 +84,17 @@ def test_requests_on_one_connection_are_answered_in_order(gateway: GatewayProces
     assert answer.count(b"HTTP/1.1 202") == 3
 
 
+def test_an_upgrade_is_ignored(gateway: GatewayProcess, script: Script) -> None:
+    """The request is answered as it is; nothing behind it is left waiting."""
+    upgrade = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+    answer = gateway.raw(request().replace(b"Connection: close\r\n", upgrade) + request())
+    assert status_of(answer) == 202
+    assert b"connection: close" in answer
+    assert len(script.deliveries) == 1
+    plain = gateway.raw(b"GET /healthz HTTP/1.1\r\nHost: t\r\n" + upgrade + b"\r\n")
+    assert status_of(plain) == 200
+
+
 @pytest.mark.parametrize("path", [f"http://other.example{WEBHOOK}", f"http://other.example:99{WEBHOOK}?a=b"])
 def test_absolute_urls_are_read_as_their_path(gateway: GatewayProcess, script: Script, path: str) -> None:
     """RFC 9112 has every server take them."""

@@ -96,7 +96,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(InvalidArgument("this is not a valid HTTP/1.1 request", reason="MALFORMED_REQUEST"))
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Nothing: an upgrade that is not taken is ignored, as RFC 9110 has it; not a line in the log for each."""
+        """Ignores an upgrade that is not taken, as RFC 9110 has it: the request is answered. The parser reads nothing
+        after it, so the connection ends with that answer; not a line in the log for each.
+        """
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
+        else:
+            self.cycle.keep_alive = False
 
     def _refuse(self, error: IntertieError, status: int | None = None) -> None:
         """Answers in place of the application, and closes.
