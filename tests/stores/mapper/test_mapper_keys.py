@@ -1,7 +1,6 @@
-"""Targets with any primary key: generated, BIGINT, UUID, composite, natural, not called id; with and without RETURNING."""
+"""Targets with any primary key: generated, BIGINT, UUID, composite, natural; with RETURNING and without."""
 
 import json
-from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,8 @@ import pytest
 from intertie_mapper.columns import Kind
 from intertie_mapper.model import Action, Outcome
 from mapper_rig import PREFIX, Rig, record, rig
+
+NATURAL = "CREATE TABLE {p}things (code VARCHAR(20) PRIMARY KEY NOT NULL, label VARCHAR(50))"
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,10 @@ class Place:
 
 
 @pytest.fixture(params=["sqlite", "mariadb", "as-mysql"])
-async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
+def place(request: pytest.FixtureRequest) -> Place:
     """SQLite, MariaDB, and MariaDB treated as if it were MySQL."""
     which = "sqlite" if request.param == "sqlite" else "mariadb"
-    yield Place(request.getfixturevalue(f"{which}_url"), False if request.param == "as-mysql" else None)
+    return Place(request.getfixturevalue(f"{which}_url"), False if request.param == "as-mysql" else None)
 
 
 async def _insert_update_and_check(
@@ -146,7 +147,7 @@ async def test_composite_key_with_a_generated_part(mariadb_url: str) -> None:
 
 async def test_a_natural_key_that_changes_takes_its_link_along(place: Place) -> None:
     """The record's row gets the new key and stays the record's."""
-    async with place.rig("CREATE TABLE {p}things (code VARCHAR(20) PRIMARY KEY NOT NULL, label VARCHAR(50))") as mapper:
+    async with place.rig(NATURAL) as mapper:
         mapper.map("things", {"field_mappings": {"code": "code", "label": "label"}})
         await mapper.land(record("1", {"code": "A", "label": "x"}), record("2", {"code": "B", "label": "y"}))
         (ending,) = await mapper.land(record("1", {"code": "C", "label": "z"}, revision=2))
@@ -161,7 +162,7 @@ async def test_a_natural_key_that_changes_takes_its_link_along(place: Place) -> 
 
 async def test_a_key_that_comes_again_belongs_to_the_new_record(place: Place) -> None:
     """The row of record 1 was deleted and its key given to record 2: record 1 never writes there again."""
-    async with place.rig("CREATE TABLE {p}things (code VARCHAR(20) PRIMARY KEY NOT NULL, label VARCHAR(50))") as mapper:
+    async with place.rig(NATURAL) as mapper:
         mapper.map("things", {"field_mappings": {"code": "code", "label": "label"}})
         await mapper.land(record("1", {"code": "A", "label": "first"}))
         await mapper.run("DELETE FROM {p}things")
@@ -178,7 +179,8 @@ async def test_names_are_quoted(place: Place) -> None:
     names = [quote.format(name) for name in ("order", "per %", "a b")]
     ddl = (
         f"CREATE TABLE {{p}}things ({names[0]} INTEGER PRIMARY KEY "
-        f"{'AUTOINCREMENT' if place.embedded else 'AUTO_INCREMENT'}, {names[1]} INT, {names[2]} VARCHAR(20), label TEXT)"
+        f"{'AUTOINCREMENT' if place.embedded else 'AUTO_INCREMENT'}, {names[1]} INT, "
+        f"{names[2]} VARCHAR(20), label TEXT)"
     )
     async with place.rig(ddl) as mapper:
         config = {"field_mappings": {"n": "per %", "code": "a b", "label": "label"}}
