@@ -27,7 +27,7 @@ class StoredConnection:
 
     id: int
     is_active: bool
-    config_json: bytes
+    config_json: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

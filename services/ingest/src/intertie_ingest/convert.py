@@ -8,8 +8,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from intertie.ingest.v1 import ingest_pb2, queue_pb2
 from intertie_chassis.clock import utc_now
 from intertie_chassis.errors import IntertieError, InvalidArgument, to_status
+from intertie_chassis.paging import decode_token, encode_token
 from intertie_ingest.configuration import Configuration
-from intertie_ingest.delivery import MOST_KEY_CHARACTERS, checked_key
+from intertie_ingest.delivery import checked_key
 from intertie_ingest.model import (
     Accepted,
     Ending,
@@ -29,6 +30,9 @@ _MOST_LEASED = 1000
 _MOST_SECONDS = 600
 _MOST_RETRY_SECONDS = 7 * 86_400
 _MOST_WAIT = 30_000
+_MOST_ROW = 2**63
+_MOST_SECOND = 2**33
+_ID_LENGTH = 26
 
 _ROUTES = {ingest_pb2.ROUTE_WEBHOOK: Route.WEBHOOK, ingest_pb2.ROUTE_PUSH: Route.PUSH}
 _ROUTE_NUMBERS = {route: number for number, route in _ROUTES.items()}
@@ -126,8 +130,8 @@ def wait_seconds(request: queue_pb2.LeaseRecordsRequest) -> float:
 
 def lease_token(request: queue_pb2.SettleRecordsRequest) -> str:
     """The lease that is settled. Raises InvalidArgument."""
-    if not request.lease_token:
-        raise invalid("lease_token", "must not be empty")
+    if not request.lease_token or not is_id(request.lease_token):
+        raise invalid("lease_token", "must be the token of a lease")
     return request.lease_token
 
 
@@ -135,6 +139,8 @@ def lease_tokens(request: queue_pb2.ExtendLeasesRequest) -> list[str]:
     """The leases to extend. Raises InvalidArgument."""
     if not request.lease_tokens or len(request.lease_tokens) > _MOST_LEASED:
         raise invalid("lease_tokens", "must name 1 to 1000 leases")
+    if not all(map(is_id, request.lease_tokens)):
+        raise invalid("lease_tokens", "must be tokens of leases")
     return list(request.lease_tokens)
 
 
@@ -266,6 +272,57 @@ def rejection(stored: Rejection) -> ingest_pb2.Rejection:
     return message
 
 
+def delivery_position(request: ingest_pb2.ListDeliveriesRequest) -> str | None:
+    """The delivery after which a page begins. Raises InvalidArgument."""
+    match decode_token(request.page_token, request):
+        case None:
+            return None
+        case [str(delivery_id)] if is_id(delivery_id):
+            return delivery_id
+    raise _foreign_token()
+
+
+def rejection_position(request: ingest_pb2.ListRejectionsRequest) -> int | None:
+    """The row after which a page begins. Raises InvalidArgument."""
+    match decode_token(request.page_token, request):
+        case None:
+            return None
+        case [int(number)] if 0 <= number < _MOST_ROW:
+            return number
+    raise _foreign_token()
+
+
+def record_position(
+    request: ingest_pb2.ListRecordsRequest | ingest_pb2.ReadCacheRequest,
+) -> tuple[datetime, int] | None:
+    """The change after which a page begins. Raises InvalidArgument."""
+    match decode_token(request.page_token, request):
+        case None:
+            return None
+        case [int(second), int(number)] if 0 <= number < _MOST_ROW and 0 <= second < _MOST_SECOND:
+            return datetime.fromtimestamp(second, UTC).replace(tzinfo=None), number
+    raise _foreign_token()
+
+
+def record_token(last: StoredRecord, request: ingest_pb2.ListRecordsRequest | ingest_pb2.ReadCacheRequest) -> str:
+    """The token of the page after this record."""
+    changed_at = 0 if last.updated_at is None else int(last.updated_at.replace(tzinfo=UTC).timestamp())
+    return encode_token([changed_at, last.id], request)
+
+
+def is_id(text: str) -> bool:
+    """Whether the text may be an id of ours, which columns of ASCII hold."""
+    return text.isascii() and len(text) <= _ID_LENGTH
+
+
+def _foreign_token() -> InvalidArgument:
+    return InvalidArgument(
+        "page_token does not belong to this request; start again without one",
+        reason="INVALID_PAGE_TOKEN",
+        violations=[("page_token", "must come from an answer to the same request")],
+    )
+
+
 def delivery_state(number: int) -> Ending | None:
     """The state to look for; None: any. Raises InvalidArgument."""
     if number == ingest_pb2.DELIVERY_STATE_UNSPECIFIED:
@@ -306,6 +363,3 @@ def _number(value: int, field: str, default: int, most: int) -> int:
 
 def _fill_time(message: Timestamp, value: datetime) -> None:
     message.FromDatetime(value.replace(tzinfo=UTC))
-
-
-__all__ = ["MOST_KEY_CHARACTERS", "accept_response", "raw_deliveries"]

@@ -75,8 +75,8 @@ class RawDelivery:
     #: the system that the path names; empty for a push
     system: str
     body: bytes
-    #: values by name in lower case, each occurrence by itself
-    headers: dict[str, list[bytes]]
+    #: values by name in lower case, each occurrence by itself; secrets are among them
+    headers: dict[str, list[bytes]] = field(repr=False)
     #: address of the peer without its port
     peer: str
     received_at: datetime

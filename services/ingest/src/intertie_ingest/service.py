@@ -1,13 +1,12 @@
 """IngestService: accepts deliveries, and shows what was accepted, refused and cached."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from intertie.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from intertie_chassis.calls import current_request_id
 from intertie_chassis.identity import current_principal
-from intertie_chassis.paging import decode_token, encode_token, page_size
+from intertie_chassis.paging import encode_token, page_size
 from intertie_ingest import audit_convert, convert, errors
 from intertie_ingest.accept import Acceptor
 from intertie_ingest.browse_store import BrowseStore, DeliveryFilter, RecordFilter
@@ -64,8 +63,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
             convert.moment(request.received_after) if request.HasField("received_after") else None,
             convert.moment(request.received_before) if request.HasField("received_before") else None,
         )
-        position = decode_token(request.page_token, request)
-        found = await self._browse.deliveries(wanted, str(position[0]) if position else None, size + 1)
+        found = await self._browse.deliveries(wanted, convert.delivery_position(request), size + 1)
         token = encode_token([found[size - 1].delivery_id], request) if len(found) > size else ""
         return ingest_pb2.ListDeliveriesResponse(
             deliveries=[convert.delivery(one, configuration, with_body=False) for one in found[:size]],
@@ -74,7 +72,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
 
     async def GetDelivery(self, request: ingest_pb2.GetDeliveryRequest, context: Any) -> ingest_pb2.Delivery:
         """Gets a delivery with its body and how each of its records ended."""
-        found = await self._browse.delivery(request.delivery_id)
+        found = await self._browse.delivery(request.delivery_id) if convert.is_id(request.delivery_id) else None
         if found is None:
             raise errors.DeliveryNotFound(metadata={"delivery_id": request.delivery_id[:64]})
         return convert.delivery(found, self._snapshot.configuration(), with_body=True)
@@ -83,8 +81,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         self, request: ingest_pb2.ListRejectionsRequest, context: Any
     ) -> ingest_pb2.ListRejectionsResponse:
         """Lists what was refused, the newest first."""
-        size, position = page_size(request.page_size), decode_token(request.page_token, request)
-        before = int(position[0]) if position else None
+        size, before = page_size(request.page_size), convert.rejection_position(request)
         found = await self._rejections.page(request.system, request.reason, before, size + 1)
         token = encode_token([found[size - 1].id], request) if len(found) > size else ""
         return ingest_pb2.ListRejectionsResponse(
@@ -166,13 +163,9 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         wanted: RecordFilter,
         configuration: Configuration,
     ) -> tuple[list[ingest_pb2.Record], str]:
-        size, position = page_size(request.page_size), decode_token(request.page_token, request)
-        after = (datetime.fromisoformat(str(position[0])), int(position[1])) if position else None
-        found = await self._browse.records(wanted, after, size + 1)
-        token = ""
-        if len(found) > size:
-            last = found[size - 1]
-            token = encode_token([(last.updated_at or datetime.min).isoformat(), last.id], request)
+        size = page_size(request.page_size)
+        found = await self._browse.records(wanted, convert.record_position(request), size + 1)
+        token = convert.record_token(found[size - 1], request) if len(found) > size else ""
         return [convert.record(one, configuration) for one in found[:size]], token
 
 

@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -42,8 +42,8 @@ class Misconfigured(Exception):
 class Secrets:
     """The present secret and, while a rotation lasts, the one before it."""
 
-    present: bytes
-    previous: bytes | None = None
+    present: bytes = field(repr=False)
+    previous: bytes | None = field(default=None, repr=False)
     #: seconds since 1970 at which the previous one ends
     previous_until: float = 0.0
 
