@@ -11,6 +11,10 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 
+# `start` forks (preexec_fn wants it), and the test process may have gRPC's threads. gRPC's own fork handlers then close
+# descriptors in the child before it becomes another program, and some children die of it. They never use our channels.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 
 def _die_with_parent() -> None:
     """Ask Linux to kill this process when the one that started it is gone; elsewhere only the fixtures stop it."""
