@@ -148,10 +148,7 @@ class Server:
         if self.port:
             await self._server.stop(self._drain_seconds)
         # After the calls, since background work may be what they wait for or feed.
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_BACKGROUND_SECONDS)
+        await _end(self._tasks)
         await self.resources.aclose()
         _log.info("stopped")
 
@@ -170,3 +167,17 @@ class Server:
 
     def _begin(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         self._tasks.append(asyncio.create_task(keep_running(name, work), name=f"{self.name}: {name}"))
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancels the tasks until they have ended, for at most a while.
+
+    Once is not enough: before Python 3.12 asyncio.wait_for, which the MySQL driver uses, loses a cancellation that
+    comes at the moment of its answer.
+    """
+    pending = set(tasks)
+    deadline = asyncio.get_running_loop().time() + _BACKGROUND_SECONDS
+    while pending and asyncio.get_running_loop().time() < deadline:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.2)
