@@ -10,7 +10,7 @@ from intertie_chassis.server import Server
 from intertie_registry.adopt import adopt
 from intertie_registry.clients import Audit, Mapper
 from intertie_registry.feed_service import RegistryFeed
-from intertie_registry.schema import MIGRATIONS
+from intertie_registry.migrations import MIGRATIONS
 from intertie_registry.service import RegistryService
 from intertie_registry.settings import RegistrySettings
 from intertie_registry.stores import Stores

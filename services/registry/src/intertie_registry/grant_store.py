@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from sqlalchemy import Select, delete, func, insert, select, update
+from sqlalchemy import Select, and_, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intertie_chassis.clock import utc_now
@@ -92,11 +92,14 @@ class GrantStore:
     async def systems_of(self, module: str) -> list[ModuleSystem]:
         """The active systems on which the module has an active grant, by name."""
         systems, connections, grants = self._tables.systems, self._tables.connections, self._tables.grants
-        first = (
-            select(func.min(connections.c.id))
-            .where(connections.c.system_id == systems.c.id, connections.c.is_active == 1)
-            .correlate(systems)
-            .scalar_subquery()
+        others = connections.alias("others")
+        first = select(func.min(others.c.id)).where(others.c.system_id == systems.c.id, others.c.is_active == 1)
+        joined = grants.join(systems, systems.c.id == grants.c.system_id).outerjoin(
+            connections,
+            and_(
+                connections.c.system_id == systems.c.id,
+                connections.c.id == first.correlate(systems).scalar_subquery(),
+            ),
         )
         query = (
             select(
@@ -107,8 +110,7 @@ class GrantStore:
                 grants.c.access_type,
                 connections.c.connection_status,
             )
-            .join(systems, systems.c.id == grants.c.system_id)
-            .outerjoin(connections, connections.c.id == first)
+            .select_from(joined)
             .where(grants.c.module_name == module, grants.c.is_active == 1, systems.c.is_active == 1)
             .order_by(systems.c.system_name)
         )

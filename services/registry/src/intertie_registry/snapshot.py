@@ -86,7 +86,11 @@ class LiveConfiguration:
 
     async def follow(self, reconcile: Reconcile) -> None:
         """Keep the image new until cancelled; `reconcile` is told what SQL changed."""
+        task = asyncio.current_task()
         while True:
+            if task is not None and task.cancelling():
+                # The driver's asyncio.wait_for loses a cancellation that comes as its answer does (before Python 3.12).
+                raise asyncio.CancelledError
             self._hurried.clear()
             try:
                 await self.look(reconcile)

@@ -136,7 +136,7 @@ def _words(*words: str) -> sa.Enum:
 
 def _json(p: str, name: str, *, nullable: bool) -> tuple[SchemaItem, ...]:
     column = sa.Column(name, sa.Text().with_variant(mysql.JSON(), "mysql", "mariadb"), nullable=nullable)
-    return (column, sa.CheckConstraint(f"json_valid({name})")) if _is_sqlite() else (column,)
+    return (column, sa.CheckConstraint(f"{name} IS NULL OR json_valid({name})")) if _is_sqlite() else (column,)
 
 
 def _id() -> sa.Column[int]:
