@@ -227,6 +227,15 @@ async def test_several_workers_share_the_port(services: Services, script: Script
             os.kill(pid, 0)
 
 
+async def test_workers_end_with_their_parent(services: Services, script: Script, tmp_path: Path) -> None:
+    """A parent that is killed leaves none behind that keeps the port."""
+    with running_gateway(services.address, tmp_path, {"INTERTIE_GATEWAY_WORKERS": "2"}) as gateway:
+        await eventually(lambda: len(gateway.lines("listening")) == 2)
+        gateway.process.kill()
+        await eventually(lambda: len(gateway.lines("stopped")) == 2)
+    _until_refused(gateway.port)
+
+
 async def test_each_request_is_one_line_without_secrets(services: Services, script: Script, tmp_path: Path) -> None:
     """Method, path, status, time and id; never a header's or a parameter's value."""
     with running_gateway(services.address, tmp_path) as gateway:

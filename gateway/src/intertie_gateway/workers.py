@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 
@@ -20,6 +21,8 @@ async def run(settings: GatewaySettings) -> None:
 
     Raises StartupError when the settings do not allow it.
     """
+    if WORKER in sys.argv:
+        _end_with_parent()
     if settings.gateway_workers == 1 or WORKER in sys.argv:
         await serve(settings)
         return
@@ -29,12 +32,27 @@ async def run(settings: GatewaySettings) -> None:
     await asyncio.gather(*(_keep_running(number, stop) for number in range(1, settings.gateway_workers + 1)))
 
 
+def _end_with_parent() -> None:
+    """Stops this worker when its standard input ends, which the parent holds open and never writes to: so a parent that
+    was killed leaves no worker behind that keeps the port.
+    """
+    loop = asyncio.get_running_loop()
+
+    def parent_is_gone() -> None:
+        loop.remove_reader(sys.stdin.fileno())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    loop.add_reader(sys.stdin.fileno(), parent_is_gone)
+
+
 async def _keep_running(number: int, stop: asyncio.Event) -> None:
     """Runs one worker until `stop`. A process of its own, never a fork: gRPC does not survive one."""
     log = structlog.get_logger()
     pause = 0.2
     while not stop.is_set():
-        process = await asyncio.create_subprocess_exec(sys.executable, "-m", "intertie_gateway", WORKER)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "intertie_gateway", WORKER, stdin=asyncio.subprocess.PIPE
+        )
         log.info("worker started", worker=number, pid=process.pid)
         ended = asyncio.ensure_future(process.wait())
         stopping = asyncio.ensure_future(stop.wait())
