@@ -6,6 +6,7 @@ import typer
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from intertie.registry.v1 import registry_pb2
+from intertie_chassis.errors import NotFound
 from intertie_cli import cells, options
 from intertie_cli.options import Limit, System, Yes, confirm
 from intertie_cli.output import Column
@@ -109,7 +110,7 @@ async def delete_grant(session: Session, grant: Reference, yes: Yes = False) -> 
 
 
 async def find(session: Session, reference: str) -> registry_pb2.Grant:
-    """The grant of a number or of MODULE/SYSTEM. Raises UsageError when there is none."""
+    """The grant of a number or of MODULE/SYSTEM. Raises NotFound when there is none."""
     if reference.isdigit():
         return await session.registry.GetGrant(registry_pb2.GetGrantRequest(id=int(reference)))
     module, slash, system = reference.partition("/")
@@ -118,5 +119,8 @@ async def find(session: Session, reference: str) -> registry_pb2.Grant:
     request = registry_pb2.ListGrantsRequest(module_name=module, system=system)
     found = (await session.registry.ListGrants(request)).grants
     if not found:
-        raise UsageError(f"{module} has no grant on {system}; `intertie grants list` shows those there are")
+        raise NotFound(
+            f"{module} has no grant on {system}; `intertie grants list` shows those there are",
+            reason="GRANT_NOT_FOUND",
+        )
     return found[0]

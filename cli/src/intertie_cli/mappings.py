@@ -7,6 +7,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from intertie.mapper.v1 import mapper_pb2
 from intertie.registry.v1 import registry_pb2
+from intertie_chassis.errors import NotFound
 from intertie_cli import cells, options, previews
 from intertie_cli.options import Limit, System, Yes, confirm
 from intertie_cli.output import Column
@@ -135,7 +136,7 @@ async def delete_mapping(session: Session, mapping: Reference, yes: Yes = False)
 async def validate_mapping(
     session: Session, mapping: OptionalReference = "", target_table: Target = None, config: Config = None
 ) -> int:
-    """Say all that is wrong with a mapping, saved or a draft, against its target as it is; exit code 1 if anything is."""
+    """Say all that is wrong with a mapping, saved or draft, against its target as it is; exit code 1 if anything is."""
     saved = await find(session, mapping) if mapping else registry_pb2.Mapping()
     document = options.document(config) if config is not None else saved.mapping_config
     table = target_table or saved.target_table
@@ -178,14 +179,17 @@ async def preview_mapping(
 
 
 async def find(session: Session, reference: str) -> registry_pb2.Mapping:
-    """The mapping of a number or of SYSTEM/MAPPING. Raises UsageError when the name is not that of exactly one."""
+    """The mapping of a number or of SYSTEM/MAPPING. Raises NotFound, and UsageError when several have the name."""
     if reference.isdigit():
         return await session.registry.GetMapping(registry_pb2.GetMappingRequest(id=int(reference)))
     system, name = _names(reference)
     request = registry_pb2.ListMappingsRequest(system=system, mapping_name=name)
     found = (await session.registry.ListMappings(request)).mappings
     if not found:
-        raise UsageError(f"there is no mapping {reference}; `intertie mappings list` shows those there are")
+        raise NotFound(
+            f"there is no mapping {reference}; `intertie mappings list` shows those there are",
+            reason="MAPPING_NOT_FOUND",
+        )
     if len(found) > 1:
         ids = ", ".join(str(mapping.id) for mapping in found)
         raise UsageError(f"several mappings are called {reference}; name one by its number: {ids}")

@@ -74,10 +74,10 @@ class Supervisor:
             process.kill()
 
     async def _not_ready(self) -> list[str]:
-        """The parts that are not ready, by name."""
-        answers = await asyncio.gather(*(self._is_ready(process.part) for process in self._processes))
-        return [process.part.name for process, is_ready in zip(self._processes, answers, strict=True) if not is_ready]
-
-    async def _is_ready(self, part: Part) -> bool:
-        address = self._addresses[part.name]
-        return await (readiness.gateway(address) if part.name == "gateway" else readiness.service(address))
+        """The parts that are not ready, by name. The gateway is asked last: it cannot be ready before the others."""
+        names = [process.part.name for process in self._processes if process.part.name != "gateway"]
+        answers = await asyncio.gather(*(readiness.service(self._addresses[name]) for name in names))
+        waiting = [name for name, is_ready in zip(names, answers, strict=True) if not is_ready]
+        if not waiting and not await readiness.gateway(self._addresses["gateway"]):
+            waiting = ["gateway"]
+        return waiting
