@@ -348,6 +348,12 @@ def test_push_by_token() -> None:
         take("op", system="nobody")
 
 
+def test_an_array_of_too_many_records_is_refused() -> None:
+    """However small they are."""
+    assert len(desk().take(raw([{}] * 5000)).records) == 5000
+    assert refusal(None, [{}] * 5001).reason == "INVALID_REQUEST"
+
+
 def test_an_empty_array_is_a_delivery_of_no_records() -> None:
     """Accepted, and unrouted."""
     taken = desk().take(raw([]))

@@ -135,6 +135,8 @@ class Acceptor:
             if folded.releases:
                 self._wakeup.ring()
             return list(folded.outcomes)
+        else:
+            return [Unavailable("others keep writing the same records; try again", retry_after=1)] * len(group)
         if len(group) == 1:
             delivery = group[0]
             _log.error("a delivery cannot be stored", system=delivery.system, delivery_id=delivery.delivery_id)

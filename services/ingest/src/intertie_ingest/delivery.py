@@ -26,6 +26,7 @@ from intertie_mapping.values import JsonObject
 MOST_NAME_CHARACTERS = 100
 MOST_KEY_CHARACTERS = 255
 MOST_EXTERNAL_ID_CHARACTERS = 255
+MOST_RECORDS = 5000
 
 # The scanners of the standard library give the place where a value ends; typeshed knows neither.
 _scan: Callable[[str, int], tuple[object, int]] = vars(JSONDecoder())["scan_once"]
@@ -135,6 +136,10 @@ class Desk:
         actor: str,
         module: str,
     ) -> Delivery:
+        if len(document.records) > MOST_RECORDS:
+            # What a delivery costs must not depend on how small its records are.
+            text = f"holds {len(document.records)} records; send at most {MOST_RECORDS} at a time"
+            raise InvalidArgument(f"the array {text}", violations=[("body" if mapping is None else "data", text)])
         delivery_id = self.new_id()
         routes, is_push = (system.routes, False) if mapping is None else ((mapping,), True)
         external_ids: list[str] = []

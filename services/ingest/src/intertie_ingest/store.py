@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from intertie_chassis import database_errors
 from intertie_chassis.clock import utc_now
 from intertie_chassis.database import Database
+from intertie_chassis.errors import Unavailable
 from intertie_chassis.outbox import Outbox
 from intertie_ingest.errors import Clash, Refused
 from intertie_ingest.folding import DeliveryKey, Fold, NewDelivery, NewState, fold
@@ -29,6 +30,7 @@ _MOST_KEYS = 500
 _CLOCK_SECONDS = 10.0
 _CLOCK_MARGIN = timedelta(milliseconds=50)
 _MOST_MICROSECONDS = 40_000
+_NO_TABLES = {1054, 1146}  # MySQL: unknown column, no such table
 
 
 class Store:
@@ -83,6 +85,12 @@ class Store:
         except exc.SQLAlchemyError as error:
             if database_errors.is_duplicate_key(error):
                 raise Clash from error
+            if database_errors.error_number(error) in _NO_TABLES:
+                raise Unavailable(
+                    "the ingest tables are not up to date; run `intertie db migrate`",
+                    reason="STORE_UNAVAILABLE",
+                    retry_after=5,
+                ) from error
             raise Refused(database_errors.constraint_text(error)) from error
 
     async def _now(self) -> datetime:
