@@ -1,0 +1,68 @@
+"""Several batches at once, and a target that is away."""
+
+import asyncio
+
+import pytest
+
+from intertie_chassis.database import Database
+from intertie_mapper.model import Outcome
+from mapper_rig import PREFIX, Rig, record, rig
+from processes import free_port
+
+SEED = {"field_mappings": {"title": "event_title"}}
+MATCHED = {**SEED, "match_fields": ["event_title"]}
+
+
+@pytest.mark.parametrize("round_", range(3))
+async def test_two_states_of_one_record_at_once(database_url: str, round_: int) -> None:
+    """Whichever commits first: one row each, with the newer state."""
+    async with rig(database_url) as mapper:
+        mapper.map("events", SEED)
+        older = [record(f"r{n}", {"title": "old"}, revision=1) for n in range(40)]
+        newer = [record(f"r{n}", {"title": "new"}, revision=2) for n in range(40)]
+        endings = await asyncio.gather(mapper.land(*older), mapper.land(*reversed(newer)))
+        assert {ending.outcome for ending in endings[1]} == {Outcome.SYNCED}
+        assert {ending.outcome for ending in endings[0]} <= {Outcome.SYNCED, Outcome.SUPERSEDED}
+        titles = await mapper.rows("SELECT event_title FROM {p}events")
+        assert [row["event_title"] for row in titles] == ["new"] * 40
+        assert len(await mapper.rows("SELECT id FROM {p}external_record_links")) == 40
+
+
+async def test_many_batches_at_once(database_url: str) -> None:
+    """Lanes that insert and update different records at the same time do not lose any."""
+    async with rig(database_url) as mapper:
+        mapper.map("events", SEED)
+        for revision in (1, 2):
+            lanes = [
+                mapper.land(*(record(f"{lane}-{n}", {"title": f"{revision}"}, revision=revision) for n in range(50)))
+                for lane in range(6)
+            ]
+            for endings in await asyncio.gather(*lanes):
+                assert {ending.outcome for ending in endings} == {Outcome.SYNCED}
+        titles = await mapper.rows("SELECT event_title FROM {p}events")
+        assert [row["event_title"] for row in titles] == ["2"] * 300
+
+
+async def test_two_records_matching_one_row_at_once(database_url: str) -> None:
+    """One gets the row; the other is set aside, in whichever order."""
+    async with rig(database_url) as mapper:
+        mapper.map("events", MATCHED)
+        await mapper.run("INSERT INTO {p}events (event_title) VALUES ('one')")
+        both = await asyncio.gather(*(mapper.land(record(name, {"title": "one"})) for name in "ab"))
+        outcomes = sorted((ending.outcome.value, ending.reason) for endings in both for ending in endings)
+        assert outcomes == [("set_aside", "target_linked"), ("synced", "")]
+
+
+async def test_a_target_that_is_away_means_another_try() -> None:
+    """No record is set aside for it; the delay grows with the attempts, and leasing pauses."""
+    database = await Database.open(f"mysql://nobody:x@127.0.0.1:{free_port()}/none", table_prefix=PREFIX)
+    try:
+        mapper = Rig(database, returning=True)
+        mapper.map("events", SEED)
+        first, later = await mapper.land(record("1", {"title": "x"}), record("2", {"title": "x"}, attempts=4))
+        assert (first.outcome, first.reason) == (Outcome.RETRY, "target_unavailable")
+        assert 4 <= first.retry_seconds <= 6
+        assert 480 <= later.retry_seconds <= 720
+        assert mapper.processor.is_target_away
+    finally:
+        await database.close()
