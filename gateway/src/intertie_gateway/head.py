@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterable
 
 from intertie_chassis.errors import InvalidArgument
-from intertie_chassis.ids import is_request_id, new_ulid
+from intertie_chassis.ids import is_request_id
 from intertie_gateway.limits import MOST_HEADER_BYTES, MOST_HEADERS
 from intertie_gateway.problems import BodyTooLarge, HeadersTooLarge, UnsupportedMediaType
+from intertie_gateway.request_ids import RequestIds
 
 _NOTED = frozenset(
     {b"host", b"content-type", b"content-encoding", b"content-length", b"authorization", b"x-request-id"}
@@ -14,6 +15,7 @@ _NOTED = frozenset(
 _JSON = re.compile(r"application/(json|[!#$&^_.+a-z0-9-]+\+json)")
 _FORM = "application/x-www-form-urlencoded"
 _KNOWN_TYPES_MOST = 256
+_ids = RequestIds()
 
 
 class Head:
@@ -57,7 +59,7 @@ class Head:
                 f"the headers are {size} bytes in {count} fields; {MOST_HEADER_BYTES} in {MOST_HEADERS} are taken",
                 metadata={"limit": str(MOST_HEADER_BYTES)},
             )
-        self.request_id = _sane(request_id) if request_id is not None else new_ulid()
+        self.request_id = _sane(request_id) if request_id is not None else _ids.new()
 
     def _note_twice(self, name: bytes, before: bytes | None) -> None:
         if before is not None:
@@ -76,7 +78,7 @@ class Head:
 
 def _sane(request_id: bytes) -> str:
     text = request_id.decode("latin-1")
-    return text if is_request_id(text) else new_ulid()
+    return text if is_request_id(text) else _ids.new()
 
 
 class MediaTypes:
