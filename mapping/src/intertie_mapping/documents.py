@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from json.decoder import JSONDecodeError, JSONDecoder
 from typing import Any, TypeVar
 
@@ -73,12 +74,15 @@ class Document:
         return tuple(sorted({key for record in self.records for key in record.duplicate_keys}))
 
 
-def parse(body: bytes) -> Document:
-    """The document that a body holds. Raises DocumentError, whose reason and message are fit for the sender."""
+def parse(body: bytes, most_records: int | None = None) -> Document:
+    """The document that a body holds. Raises DocumentError, whose reason and message are fit for the sender.
+
+    With `most_records` an array is given up as soon as it proves to hold more: a megabyte of `{},` is 350,000 of them.
+    """
     text = _decode(body)
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH:
         _refuse_depth(body)
-    document = _guarded(_document, text)
+    document = _guarded(partial(_document, most_records=most_records), text)
     if b"\\u" in body and _SURROGATE_ESCAPE.search(body):
         _refuse_surrogates(document.value)
     return document
@@ -129,7 +133,7 @@ def _any(text: str, found: list[str]) -> JsonValue:
     return value  # type: ignore[no-any-return]
 
 
-def _document(text: str, found: list[str]) -> Document:
+def _document(text: str, found: list[str], most_records: int | None = None) -> Document:
     position = _skip(text, 0)
     if text[position : position + 1] != "[":
         value, end = _scan(text, position)
@@ -144,6 +148,11 @@ def _document(text: str, found: list[str]) -> Document:
     while True:
         value, end = _scan(text, position)
         records.append(_record(text, position, end, value, found, f"Element {len(records)} of the body"))
+        if most_records is not None and len(records) > most_records:
+            raise DocumentError(
+                DocumentReason.TOO_MANY_RECORDS,
+                f"The array holds more than {most_records} records; send them in parts.",
+            )
         found.clear()
         position = _skip(text, end)
         delimiter = text[position : position + 1]

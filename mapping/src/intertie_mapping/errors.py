@@ -33,6 +33,7 @@ class DocumentReason(_Explained):
     INVALID_TEXT = "invalid_text", "A text holds half of a surrogate pair, which no Unicode text can."
     NESTED_TOO_DEEPLY = "nested_too_deeply", "Objects and arrays are nested more than 31 deep, too deep to be stored."
     NOT_AN_OBJECT = "not_an_object", "The body is neither an object nor an array of objects, so it holds no record."
+    TOO_MANY_RECORDS = "too_many_records", "The array holds more records than are taken at once; send them in parts."
     INVALID_FORM = "invalid_form", "The form body cannot be decoded, or it has more than 10,000 fields."
 
 

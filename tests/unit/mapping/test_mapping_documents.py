@@ -217,3 +217,11 @@ def test_a_deep_caller_is_answered_too() -> None:
 def test_texts_of_json_refuse_keys_twice() -> None:
     with pytest.raises(DocumentError, match="twice"):
         parse_value('{"a":1,"a":2}')
+
+
+def test_an_array_is_given_up_at_its_limit() -> None:
+    """Only where one is asked for, and not a record earlier."""
+    assert len(parse(b"[{},{},{}]", most_records=3).records) == 3
+    with pytest.raises(DocumentError) as caught:
+        parse(b"[{},{},{},{}]", most_records=3)
+    assert caught.value.reason is DocumentReason.TOO_MANY_RECORDS

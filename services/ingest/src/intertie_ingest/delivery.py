@@ -18,7 +18,7 @@ from intertie_ingest.media_types import MediaType, media_type
 from intertie_ingest.model import Delivery, Fault, RawDelivery, Route, RoutedRecord
 from intertie_ingest.signatures import CLOSED, Headers, Mismatch, Repeated, Verifier
 from intertie_mapping.documents import Document, Record, parse
-from intertie_mapping.errors import DocumentError, MappingFault
+from intertie_mapping.errors import DocumentError, DocumentReason, MappingFault
 from intertie_mapping.forms import parse_form
 from intertie_mapping.identities import identity
 from intertie_mapping.values import JsonObject
@@ -66,7 +66,7 @@ class Desk:
         signed_id = self._verify(system, raw)
         if system is None:
             raise errors.WrongSecret
-        document = _parse(parse if kind is MediaType.JSON else parse_form, raw.body)
+        document = _parse(_parse_json if kind is MediaType.JSON else parse_form, raw.body)
         key = delivery_key(system, raw.headers, document, signed_id)
         return self._delivery(raw, system, None, document, key, content_type, f"system:{system.name}", "")
 
@@ -136,10 +136,6 @@ class Desk:
         actor: str,
         module: str,
     ) -> Delivery:
-        if len(document.records) > MOST_RECORDS:
-            # What a delivery costs must not depend on how small its records are.
-            text = f"holds {len(document.records)} records; send at most {MOST_RECORDS} at a time"
-            raise InvalidArgument(f"the array {text}", violations=[("body" if mapping is None else "data", text)])
         delivery_id = self.new_id()
         routes, is_push = (system.routes, False) if mapping is None else ((mapping,), True)
         external_ids: list[str] = []
@@ -186,7 +182,7 @@ def check_name(field: str, name: str) -> None:
 
 def pushed_by(body: bytes, kind: MediaType) -> Pushed:
     """What the body of a push says; the bytes of `data` stay as they came. Raises InvalidArgument."""
-    document = _parse(parse if kind is MediaType.JSON else parse_form, body)
+    document = _parse(_parse_json if kind is MediaType.JSON else parse_form, body)
     if document.is_array:
         raise errors.InvalidJson("The body of a push must be an object with system, mapping and data.")
     whole = document.records[0]
@@ -203,7 +199,7 @@ def pushed_by(body: bytes, kind: MediaType) -> Pushed:
         named = ", ".join(name for name, _ in violations)
         raise InvalidArgument(f"a push needs system, mapping and data; look at {named}", violations=violations)
     check_name("system", str(whole.value["system"]))
-    pushed = _parse(parse, inner)
+    pushed = _parse(_parse_json, inner)
     for record in pushed.records:
         _refuse_repeated_keys(record)
     return Pushed(str(whole.value["system"]), str(whole.value["mapping"]), pushed)
@@ -212,7 +208,7 @@ def pushed_by(body: bytes, kind: MediaType) -> Pushed:
 def pushed_data(system: str, mapping: str, data: bytes) -> Pushed:
     """A push whose system and mapping stand beside its data. Raises InvalidArgument."""
     check_name("system", system)
-    document = _parse(parse, data)
+    document = _parse(_parse_json, data)
     for record in document.records:
         _refuse_repeated_keys(record)
     return Pushed(system, mapping, document)
@@ -306,10 +302,17 @@ def _payload_id(record: Record) -> str | None:
         return None
 
 
+def _parse_json(body: bytes) -> Document:
+    # What a delivery costs must not depend on how small its records are.
+    return parse(body, MOST_RECORDS)
+
+
 def _parse(parser: Callable[[bytes], Document], body: bytes) -> Document:
     try:
         return parser(body)
     except DocumentError as error:
+        if error.reason is DocumentReason.TOO_MANY_RECORDS:
+            raise InvalidArgument(error.message, violations=[("body", error.message)]) from None
         raise errors.InvalidJson(error.message, metadata={"fault": str(error.reason)}) from None
 
 
