@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from intertie_mapper.checkpoints import Checkpoints, position
 from intertie_mapper.model import Action, Outcome
 from mapper_rig import record, rig
 
@@ -164,3 +165,40 @@ async def test_a_large_batch_lands_with_each_record_in_its_own_row(database_url:
                 n: f"{n}/{revision}" for n in range(size)
             }
         assert len(await mapper.rows("SELECT id FROM {p}event_integration_checkpoints")) == size
+
+
+async def test_a_mapping_that_goes_to_another_table_makes_new_rows_there(database_url: str) -> None:
+    """The link follows; the old table's row stays as it is."""
+    async with rig(database_url) as mapper:
+        mapper.map("events", SEED)
+        await mapper.land(record("1", PAYLOAD))
+        mapper.map("campaigns", {"field_mappings": {"title": "title"}})
+        (ending,) = await mapper.land(record("1", PAYLOAD, revision=2))
+        assert (ending.action, ending.target_table) == (Action.INSERT, "campaign_department_campaigns")
+        (ending,) = await mapper.land(record("1", {**PAYLOAD, "title": "b"}, revision=3))
+        assert ending.action is Action.UPDATE
+        assert await mapper.rows("SELECT title FROM {p}campaigns") == [{"title": "b"}]
+        assert await mapper.rows("SELECT event_title FROM {p}events") == [{"event_title": "Traffic Accident"}]
+
+
+async def test_checkpoints_of_several_tables_are_paged_as_one_list(database_url: str) -> None:
+    """Rows of the same second in two tables: every row once, whatever the size of the pages."""
+    async with rig(database_url) as mapper:
+        await mapper.run("INSERT INTO {p}campaigns (title) VALUES ('c')")
+        mapper.map("events", SEED)
+        mapper.map("surveys", {"field_mappings": {"title": "title"}, "constants": {"campaign_id": 1}}, 2)
+        await mapper.land(
+            *(record(str(n), PAYLOAD) for n in range(5)), *(record(str(n), PAYLOAD, mapping_id=2) for n in range(4))
+        )
+        pages = Checkpoints(
+            mapper.database, mapper.targets, mapper.store, mapper.outbox, mapper.configuration, lambda: b""
+        )
+        for size in (1, 2, 4, 9):
+            seen: list[tuple[str, int]] = []
+            after = None
+            while found := await pages.page(size, "", "", "", 0, after):
+                seen += [(name, row.id) for name, row in found]
+                after = position(found[-1])
+            assert sorted(seen) == [("campaign_department_events", n) for n in range(1, 6)] + [
+                ("campaign_department_surveys", n) for n in range(1, 5)
+            ]
