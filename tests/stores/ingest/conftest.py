@@ -18,6 +18,7 @@ from intertie_ingest.migrations import MIGRATIONS
 from intertie_ingest.model import Lease, Outcome, Settlement
 from intertie_ingest.queue_store import QueueStore
 from intertie_ingest.rejection_store import RejectionStore
+from intertie_ingest.settlement_store import SettlementStore
 from intertie_ingest.store import Store
 from intertie_ingest.tables import Tables
 
@@ -33,6 +34,7 @@ class Ingest:
     tables: Tables
     store: Store
     queue: QueueStore
+    settlements: SettlementStore
     browse: BrowseStore
     rejections: RejectionStore
     config: Configuration
@@ -47,7 +49,7 @@ class Ingest:
 
     async def settle_all(self, lease: Lease, outcome: Outcome = Outcome.SYNCED, **values: Any) -> list[int]:
         """Settles every record of a lease alike."""
-        return await self.queue.settle(
+        return await self.settlements.settle(
             lease.token, [Settlement(record.id, record.revision, outcome, **values) for record in lease.records]
         )
 
@@ -85,6 +87,7 @@ async def make_ingest(database_url: str) -> AsyncIterator[Callable[[Configuratio
             tables,
             Store(database, tables, outbox),
             QueueStore(database, tables),
+            SettlementStore(database, tables),
             BrowseStore(database, tables, outbox),
             RejectionStore(database, tables, outbox),
             config,

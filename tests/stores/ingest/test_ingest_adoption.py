@@ -16,6 +16,7 @@ from intertie_ingest.audit_convert import entries_of_group
 from intertie_ingest.migrations import MIGRATIONS
 from intertie_ingest.model import Outcome, Settlement
 from intertie_ingest.queue_store import QueueStore
+from intertie_ingest.settlement_store import SettlementStore
 from intertie_ingest.store import Store
 from intertie_ingest.tables import Tables
 
@@ -131,7 +132,7 @@ async def test_the_php_application_goes_on_and_is_seen(existing: Database) -> No
     assert lease is not None
     assert sorted(record.external_id for record in lease.records) == ["OLD-2", "new", "old-2"]
     settled = [Settlement(record.id, record.revision, Outcome.SYNCED, local_id=1) for record in lease.records]
-    assert await queue.settle(lease.token, settled) == []
+    assert await SettlementStore(existing, tables).settle(lease.token, settled) == []
     config = configuration()
     await store.commit([delivery({"id": "old-1", "by": "webhook"}, config)], entries_of_group)
     again = await queue.lease(10, 60, {1}, solo_first=False)

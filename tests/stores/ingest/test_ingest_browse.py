@@ -18,7 +18,7 @@ async def test_deliveries_are_found_by_how_they_stand(ingest: Any) -> None:
     outcomes = (await ingest.commit(*({"id": number} for number in range(4)))).outcomes
     names = [outcome.delivery_id for outcome in outcomes]
     lease = await ingest.lease(3)
-    await ingest.queue.settle(lease.token, [])
+    await ingest.settlements.settle(lease.token, [])
     for record, outcome in zip(lease.records, (Outcome.SYNCED, Outcome.SET_ASIDE, Outcome.SUPERSEDED), strict=True):
         one = lease.__class__(lease.token, (record,), lease.expires_at)
         await ingest.settle_all(one, outcome, reason="bad_datetime", field="date", message="no date")

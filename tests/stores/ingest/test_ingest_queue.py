@@ -52,7 +52,7 @@ async def test_settlements_write_what_became_of_each(ingest: Any) -> None:
     await fill(ingest, 4)
     lease = await ingest.lease()
     synced, retried, set_aside, superseded = lease.records
-    stale = await ingest.queue.settle(
+    stale = await ingest.settlements.settle(
         lease.token,
         [
             Settlement(synced.id, 1, Outcome.SYNCED, local_key='{"id": 77}', local_id=77, reason="ignored"),

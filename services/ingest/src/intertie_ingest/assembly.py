@@ -20,6 +20,7 @@ from intertie_ingest.queue_store import QueueStore
 from intertie_ingest.rejection_store import RejectionStore
 from intertie_ingest.rejections import Rejections
 from intertie_ingest.settings import IngestSettings
+from intertie_ingest.settlement_store import SettlementStore
 from intertie_ingest.snapshot import Snapshot
 from intertie_ingest.store import Store
 from intertie_ingest.tables import Tables
@@ -41,7 +42,7 @@ def assemble(
     limits = Limits(settings.ingest_commit_groups, settings.ingest_waiting_groups, settings.ingest_max_body_bytes)
     store = Store(database, tables, outbox)
     acceptor = Acceptor(store, snapshot, rejections, outbox, wakeup, verifier.verify, entries_of_group, limits)
-    leases = Leases(QueueStore(database, tables), snapshot, wakeup, server.stopping)
+    leases = Leases(QueueStore(database, tables), SettlementStore(database, tables), snapshot, wakeup, server.stopping)
 
     ingest = service.IngestService(acceptor, BrowseStore(database, tables, outbox), rejection_store, snapshot, wakeup)
     server.add(service.add_to_server, ingest, service.DESCRIPTOR)

@@ -30,6 +30,7 @@ from intertie_ingest.model import (
     ENDING_OF_STATUS,
     Ending,
     Fault,
+    RecordReason,
     RecordState,
     Reference,
     Route,
@@ -43,7 +44,7 @@ _MOST_REPLAYED = 10_000
 _MOST_KEYS = 500
 _SKEW = timedelta(hours=1)
 _ULID_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_REMOVED = Fault("record_removed", "", "The cached record was removed by another application.")
+_REMOVED = Fault(RecordReason.RECORD_REMOVED.value, "", RecordReason.RECORD_REMOVED.sentence)
 
 
 @dataclass(frozen=True, slots=True)

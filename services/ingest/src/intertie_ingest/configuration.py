@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from intertie_ingest.model import Fault, Held
+from intertie_ingest.model import Fault, RecordReason
 from intertie_ingest.signatures import CLOSED, Misconfigured, Verifier, compile_verifier
 from intertie_mapping.configuration import Configuration as MappingDocument
 from intertie_mapping.errors import ConfigurationFault
@@ -222,7 +222,7 @@ def _mapping(stored: StoredMapping, problems: list[str]) -> CompiledMapping:
         text = f"The configuration of mapping {stored.name!r} is not valid: {error}"[:1000]
         problems.append(text)
         path = error.problems[0][0] if error.problems else ""
-        fault = Fault(Held.INVALID_MAPPING, path or "mapping_config", text)
+        fault = Fault(RecordReason.INVALID_MAPPING, path or "mapping_config", text)
         return CompiledMapping(stored.id, stored.name, stored.is_active, is_realtime, None, fault)
     return CompiledMapping(stored.id, stored.name, stored.is_active, is_realtime, plan)
 

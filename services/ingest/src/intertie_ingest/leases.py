@@ -8,6 +8,7 @@ import structlog
 
 from intertie_ingest.model import Lease, Settlement
 from intertie_ingest.queue_store import QueueStore
+from intertie_ingest.settlement_store import SettlementStore
 from intertie_ingest.snapshot import Snapshot
 from intertie_ingest.wakeup import Wakeup
 
@@ -23,8 +24,16 @@ _log = structlog.get_logger()
 class Leases:
     """Hands records out and takes back what became of them."""
 
-    def __init__(self, store: QueueStore, snapshot: Snapshot, wakeup: Wakeup, stopping: asyncio.Event) -> None:
+    def __init__(
+        self,
+        store: QueueStore,
+        settlements: SettlementStore,
+        snapshot: Snapshot,
+        wakeup: Wakeup,
+        stopping: asyncio.Event,
+    ) -> None:
         self._store = store
+        self._settlements = settlements
         self._snapshot = snapshot
         self._wakeup = wakeup
         self._stopping = stopping
@@ -64,7 +73,7 @@ class Leases:
 
         Raises Unavailable.
         """
-        return await self._store.settle(token, settlements)
+        return await self._settlements.settle(token, settlements)
 
     async def extend(self, tokens: Sequence[str], seconds: int) -> list[str]:
         """Gives leases more time; gives the tokens of those that are lost. Raises Unavailable."""

@@ -47,15 +47,32 @@ ENDING_OF_STATUS = {
 }
 
 
-class Held(StrEnum):
-    """Reasons of ours, beside mapping's, that a cached record may carry."""
+class RecordReason(StrEnum):
+    """Reasons of ours, beside mapping's and mapper's, that a record may carry."""
 
-    #: set aside: the stored configuration of its mapping cannot be compiled
-    INVALID_MAPPING = "invalid_mapping"
-    #: set aside: it took its mapper down three times
-    CRASHED = "crashed"
-    #: pending, but not handed out: its mapping or system is gone or switched off
-    MAPPING_INACTIVE = "mapping_inactive"
+    #: what it means and what to do, in one sentence or two; `docs/errors.md` can be made of these
+    sentence: str
+
+    def __new__(cls, value: str, sentence: str) -> "RecordReason":
+        """A member whose value is the reason's name."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.sentence = sentence
+        return member
+
+    INVALID_MAPPING = (
+        "invalid_mapping",
+        "The stored configuration of the mapping cannot be used; mend it, then replay the record.",
+    )
+    CRASHED = (
+        "crashed",
+        "It was being mapped when its mapper died or hung, three times when it was alone; look at it, then replay it.",
+    )
+    MAPPING_INACTIVE = (
+        "mapping_inactive",
+        "It waits, since its mapping or system is gone or switched off; switched on again, it is handed out by itself.",
+    )
+    RECORD_REMOVED = ("record_removed", "Another application has removed the record from the cache.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,36 @@
+"""What the stores of the cache share: the database's clock, a fingerprint of the data, and changes by row number."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import func, literal, literal_column, null, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from intertie_chassis.clock import utc_now
+from intertie_chassis.database import Database
+from intertie_ingest.tables import Tables
+
+
+class CacheRows:
+    """The rows of the cache, on either kind of database."""
+
+    def __init__(self, database: Database, tables: Tables) -> None:
+        self.table = tables.cache
+        self.is_mysql = database.dialect == "mysql"
+
+    def clock(self) -> Any:
+        """The database's own time, as an expression: workers' clocks decide nothing."""
+        return func.now(literal_column("6")) if self.is_mysql else literal(utc_now())
+
+    def fingerprint(self) -> Any:
+        """Of the data, as an expression: tells whether it was changed under a lease; SQLite has none."""
+        return func.crc32(self.table.c.data_json) if self.is_mysql else null()
+
+    def touched(self) -> dict[str, Any]:
+        """What an UPDATE must say so that `updated_at` follows; MySQL does it by itself."""
+        return {} if self.is_mysql else {"updated_at": literal_column("CURRENT_TIMESTAMP")}
+
+    async def change(self, connection: AsyncConnection, ids: Sequence[int], **values: Any) -> None:
+        """Gives these columns of these rows the same values, in one statement and in the order of their numbers."""
+        statement = update(self.table).where(self.table.c.id.in_(sorted(ids))).values(values | self.touched())
+        await connection.execute(statement)
