@@ -85,6 +85,30 @@ async def test_a_change_by_a_call_is_seen(stores: Stores, actor: Actor) -> None:
         await view.until(lambda images: system.id not in images)
 
 
+async def test_a_call_returns_when_the_watchers_have_its_change(stores: Stores, actor: Actor) -> None:
+    """Whoever configures and delivers at once is not told that there is no such system."""
+    async with following(stores) as watcher:
+        seen: set[int] = set()
+
+        async def consume() -> None:
+            while True:
+                seen.update(await watcher.changes(60))
+
+        consumer = asyncio.create_task(consume())
+        for name in ("first", "second", "third"):
+            system = await stores.systems.create(System(0, name), actor)
+            assert system.id in seen
+        consumer.cancel()
+
+
+async def test_a_watcher_that_hangs_does_not_hold_up_a_call(stores: Stores, actor: Actor) -> None:
+    """The change waits for it; whoever configures does not."""
+    async with following(stores) as watcher, asyncio.timeout(20):
+        system = await stores.systems.create(System(0, "police"), actor)
+        assert not watcher.is_up_to_date.is_set()
+        assert system.id in await watcher.changes(10)
+
+
 async def test_a_change_by_sql_is_seen(stores: Stores, sql: Any) -> None:
     """Insert, two updates within a second, a grant's word and a delete each show."""
     async with following(stores) as watcher:

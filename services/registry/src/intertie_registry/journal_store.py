@@ -30,8 +30,8 @@ _BATCH = 200
 class Journal:
     """Runs the registry's transactions and writes what they changed into the outbox."""
 
-    def __init__(self, database: Database, tables: Tables, on_commit: Callable[[], None] = lambda: None) -> None:
-        """`on_commit` is called after each transaction that may have changed the configuration."""
+    def __init__(self, database: Database, tables: Tables, on_commit: Callable[[], Awaitable[None]]) -> None:
+        """`on_commit` is awaited after each transaction that may have changed the configuration."""
         self.outbox = Outbox(database, tables.outbox)
         self._database = database
         self._digests = tables.digests
@@ -48,7 +48,7 @@ class Journal:
                 raise
             raise clash from error
         self.outbox.wake()
-        self._on_commit()
+        await self._on_commit()
         return result
 
     async def record(
@@ -72,8 +72,12 @@ class Journal:
         for part in parts:
             await connection.execute(delete(self._digests).where(*self._is(part)))
 
-    async def reconcile(self, discrepancies: tuple[Discrepancy, ...]) -> None:
-        """Tell audit of changes that SQL made. Those that another replica, or a call, was faster with are left out."""
+    async def reconcile(self, discrepancies: tuple[Discrepancy, ...]) -> bool:
+        """Tell audit of changes that SQL made. Those that another replica, or a call, was faster with are left out.
+
+        False when one of them came in between so that some may be left to tell: find the discrepancies anew.
+        """
+        is_done = True
         for start in range(0, len(discrepancies), _BATCH):
             some = discrepancies[start : start + _BATCH]
 
@@ -86,9 +90,11 @@ class Journal:
             try:
                 await self._database.transaction(work)
             except IntegrityError:
-                # Another replica has just written one of the digests; the next look finds what is left to tell.
+                # Another replica has just written one of these digests: none of this batch is told yet.
+                is_done = False
                 continue
             self.outbox.wake()
+        return is_done
 
     async def _claim(self, connection: AsyncConnection, found: Discrepancy) -> bool:
         """Bring the digest up to date; False when it is not the one that the discrepancy was seen with."""

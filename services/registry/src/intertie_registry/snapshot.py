@@ -1,8 +1,9 @@
 """The live configuration: the newest image of all systems, and whoever watches it.
 
 One loop reads the database and is the only one to change the image, so watchers see changes in one order. It looks
-often (SQL and other replicas write too) and at once after a write of our own. While the database is away the last image
-stays, and so do the watchers' streams.
+often (SQL and other replicas write too) and at once after a write of our own, whose caller is answered when the
+watchers have it: whoever creates a mapping and delivers at once finds it there. While the database is away the last
+image stays, and so do the watchers' streams.
 """
 
 import asyncio
@@ -20,8 +21,10 @@ from intertie_registry.snapshot_store import SnapshotStore
 
 _log = structlog.get_logger()
 
+_PUBLISH_SECONDS = 0.5
+
 Images = Mapping[int, SystemImage]
-Reconcile = Callable[[tuple[Discrepancy, ...]], Awaitable[None]]
+Reconcile = Callable[[tuple[Discrepancy, ...]], Awaitable[bool]]
 
 
 class Watcher:
@@ -34,14 +37,22 @@ class Watcher:
         self.images = images
         self._waiting: dict[int, SystemImage | None] = {}
         self._woken = asyncio.Event()
+        #: set while everything that was offered has been sent
+        self.is_up_to_date = asyncio.Event()
 
     def offer(self, changed: Mapping[int, SystemImage | None]) -> None:
         """Takes in what has changed; None for a system that is gone."""
         self._waiting.update(changed)
+        self.is_up_to_date.clear()
         self._woken.set()
 
     async def changes(self, timeout: float) -> Mapping[int, SystemImage | None]:
-        """What has changed since the last call; nothing when nothing does for `timeout` seconds."""
+        """What has changed since the last call; nothing when nothing does for `timeout` seconds.
+
+        To ask again is to say that what was given before has been sent.
+        """
+        if not self._waiting:
+            self.is_up_to_date.set()
         try:
             async with asyncio.timeout(timeout):
                 await self._woken.wait()
@@ -61,12 +72,30 @@ class LiveConfiguration:
         self._images: Images | None = None
         self._mark: object = None
         self._hurried = asyncio.Event()
+        self._looks_begun = 0
+        self._looks_done = 0
+        self._looked = asyncio.Condition()
+        self._is_followed = False
         self._watchers: set[Watcher] = set()
         self._is_away = False
 
-    def hurry(self) -> None:
-        """Says that something was just written, so that watchers hear of it at once."""
+    async def publish(self) -> None:
+        """Has what was just written taken in and sent to every watcher; at most half a second.
+
+        A slow watcher, or one whose connection is dying, must not hold up whoever configures: it gets the change later.
+        """
         self._hurried.set()
+        if not self._is_followed:
+            return
+        next_look = self._looks_begun + 1
+        try:
+            async with asyncio.timeout(_PUBLISH_SECONDS):
+                async with self._looked:
+                    await self._looked.wait_for(lambda: self._looks_done >= next_look)
+                for watcher in tuple(self._watchers):
+                    await watcher.is_up_to_date.wait()
+        except TimeoutError:
+            _log.info("a change is not with every watcher yet", watchers=len(self._watchers))
 
     async def readiness(self) -> str | None:
         """For the server's health: why there is nothing to watch yet."""
@@ -85,7 +114,7 @@ class LiveConfiguration:
             self._watchers.discard(watcher)
 
     async def follow(self, reconcile: Reconcile) -> None:
-        """Keep the image new until cancelled; `reconcile` is told what SQL changed."""
+        """Keep the image new until cancelled; `reconcile` is told what SQL changed, and says whether it is done."""
         task = asyncio.current_task()
         while True:
             if task is not None and task.cancelling():
@@ -103,16 +132,24 @@ class LiveConfiguration:
 
     async def look(self, reconcile: Reconcile) -> None:
         """Look once whether anything changed, and if so take it in. Raises IntertieError when that fails."""
+        self._looks_begun += 1
+        look = self._looks_begun
         mark = await self._store.mark()
         if self._images is not None and mark == self._mark:
+            await self._finish(look)
             return
         reading = await self._store.read()
         self._take_in(reading.images)
+        await self._finish(look)
         discrepancies = find(reading.known, reading.images)
-        if discrepancies:
-            await reconcile(discrepancies)
-        # Only now: what failed on the way is tried again at the next look.
-        self._mark = mark
+        if not discrepancies or await reconcile(discrepancies):
+            # Only now: what failed on the way is tried again at the next look.
+            self._mark = mark
+
+    async def _finish(self, look: int) -> None:
+        async with self._looked:
+            self._looks_done = look
+            self._looked.notify_all()
 
     def _take_in(self, images: Images) -> None:
         before, self._images = self._images or {}, images

@@ -30,7 +30,7 @@ class Stores:
         """The stores of the tables under this prefix."""
         tables = Tables.of(prefix)
         live = LiveConfiguration(SnapshotStore(database, tables), poll_seconds=poll_seconds)
-        journal = Journal(database, tables, on_commit=live.hurry)
+        journal = Journal(database, tables, on_commit=live.publish)
         parts = database, tables, journal
         return cls(
             SystemStore(*parts), ConnectionStore(*parts), MappingStore(*parts), GrantStore(*parts), journal, live
