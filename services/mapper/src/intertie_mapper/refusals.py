@@ -12,7 +12,7 @@ from intertie_mapper.errors import Refusal, TargetReason
 from intertie_mapping.errors import Reason
 
 _MYSQL_KEY = re.compile(r"for key '(?:[^']*\.)?([^'.]+)'")
-_MYSQL_COLUMN = re.compile(r"(?:[Cc]olumn|Field) [`']?(?:[^`']*`\.`)?([^`'.]+)[`']")
+_MYSQL_COLUMN = re.compile(r"(?:[Cc]olumn|Field) [`'](?:[^`']+`\.`)*([^`'.]+)[`']")
 _MYSQL_FOREIGN = re.compile(r"FOREIGN KEY \(([^)]*)\) REFERENCES `([^`]+)`")
 _MYSQL_CHECK = re.compile(r"(?:CONSTRAINT|[Cc]heck constraint) [`']?(?:[^`'.]*`?\.)?`?([^`'\s]+)[`']")
 _SQLITE_COLUMNS = re.compile(r"constraint failed: (.+)$")
@@ -36,7 +36,7 @@ def is_schema_error(number: int | None, text: str) -> bool:
 
 
 def is_row_error(number: int | None) -> bool:
-    """Whether a trigger's own refusal, which the chassis does not count as a fault of the data."""
+    """Whether it is a trigger's own refusal of the row, which the chassis does not count as a fault of the data."""
     return number in _TRIGGER
 
 
