@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -10,10 +11,13 @@ import pytest
 
 from intertie.audit.v1 import audit_pb2
 from intertie_chassis.database import Database
+from intertie_registry.discrepancies import find
 from intertie_registry.errors import NoImageYet
 from intertie_registry.model import Actor, Connection, Grant, System, SystemImage
 from intertie_registry.snapshot import Watcher
+from intertie_registry.snapshot_store import SnapshotStore
 from intertie_registry.stores import Stores
+from intertie_registry.tables import Tables
 from suite import PREFIX
 from waiting import eventually
 
@@ -171,6 +175,20 @@ async def test_sql_changes_are_told_once(stores: Stores, database: Database, sql
     assert len({entry.entry_id for entry in entries}) == 4
 
 
+async def test_losing_a_race_to_another_replica_loses_no_entry(stores: Stores, database: Database, sql: Any) -> None:
+    """What another replica told meanwhile is not told again, and what was to be told with it is told next."""
+    snapshots = SnapshotStore(database, Tables.of(PREFIX))
+    await sql("INSERT INTO {p}external_systems (system_name) VALUES ('first')")
+    await sql("INSERT INTO {p}external_systems (system_name) VALUES ('second')")
+    reading = await snapshots.read()
+    late = find(reading.known, reading.images)
+    assert len(late) == 2
+    assert await stores.journal.reconcile(late[:1])
+    assert not await stores.journal.reconcile(late)
+    await stores.live.look(stores.journal.reconcile)
+    assert [entry.query_string for entry in await told(database)] == ["create system 1", "create system 2"]
+
+
 async def test_sql_changes_while_nobody_ran_are_told_at_the_start(
     stores: Stores, database: Database, sql: Any, actor: Actor
 ) -> None:
@@ -244,8 +262,6 @@ async def test_rubbish_by_sql_stops_nothing(database: Database, stores: Stores, 
 
 
 async def _unchecked(database: Database, statement: str) -> None:
-    import sqlite3
-
     path = database.shown_url.partition(":///")[2]
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA ignore_check_constraints = ON")
