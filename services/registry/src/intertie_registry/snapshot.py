@@ -115,11 +115,15 @@ class LiveConfiguration:
 
     async def follow(self, reconcile: Reconcile) -> None:
         """Keep the image new until cancelled; `reconcile` is told what SQL changed, and says whether it is done."""
+        self._is_followed = True
+        try:
+            await self._follow(reconcile)
+        finally:
+            self._is_followed = False
+
+    async def _follow(self, reconcile: Reconcile) -> None:
         task = asyncio.current_task()
-        while True:
-            if task is not None and task.cancelling():
-                # The driver's asyncio.wait_for loses a cancellation that comes as its answer does (before Python 3.12).
-                raise asyncio.CancelledError
+        while task is None or not task.cancelling():
             self._hurried.clear()
             try:
                 await self.look(reconcile)
@@ -129,6 +133,8 @@ class LiveConfiguration:
                     _log.warning("configuration cannot be read; the last image stays", cause=error.message)
                 self._is_away = True
             await self._pause()
+        # The driver's asyncio.wait_for loses a cancellation that comes as its answer does (before Python 3.12).
+        raise asyncio.CancelledError
 
     async def look(self, reconcile: Reconcile) -> None:
         """Look once whether anything changed, and if so take it in. Raises IntertieError when that fails."""
