@@ -139,7 +139,7 @@ class Store:
         }
 
     async def _cached(self, connection: AsyncConnection, group: Sequence[Delivery]) -> dict[Key, CachedState]:
-        """The present states of the group's records, locked in the order of their key, as every group locks them."""
+        """The present states of the group's records, locked."""
         keys = sorted(
             {
                 (delivery.system_id, record.external_id, record.mapping_id)
@@ -161,14 +161,16 @@ class Store:
             and_(cache.c.system_id == system, cache.c.mapping_id == mapping, cache.c.external_id.in_(external_ids))
             for (system, mapping), external_ids in places.items()
         ]
-        query = (
-            select(*(cache.c[name] for name in _READ_COLUMNS))
-            .where(or_(*asked))
-            # Without the hint stale statistics may choose a scan, which would wait for rows of others.
-            .with_hint(cache, f"FORCE INDEX ({RECORD_KEY})", "mysql")
-            .with_for_update()
-        )
-        rows = (await connection.execute(query)).all()
+        columns = [cache.c[name] for name in _READ_COLUMNS]
+        # Without the hint stale statistics may choose a scan.
+        by_key = select(*columns).where(or_(*asked)).with_hint(cache, f"FORCE INDEX ({RECORD_KEY})", "mysql")
+        rows = (await connection.execute(by_key)).all()
+        if rows and self._database.dialect == "mysql":
+            # Locked in the order of their numbers, as claims and settlements lock: in the order of keys, groups and
+            # settlements of the same records would deadlock. SQLite's transaction has the one writer's lock already.
+            numbers = sorted(row.id for row in rows)
+            by_number = select(*columns).where(cache.c.id.in_(numbers)).order_by(cache.c.id).with_for_update()
+            rows = (await connection.execute(by_number)).all()
         return {
             (row.system_id, row.mapping_id, row.external_id): CachedState(
                 row.id,
