@@ -4,6 +4,7 @@ import re
 
 from contract_comments import comments
 from intertie.api.v1 import errors_pb2
+from intertie_ingest.model import RecordReason
 from intertie_mapper.errors import TargetReason
 from intertie_mapping.errors import DocumentReason, Reason
 
@@ -70,5 +71,6 @@ def render() -> str:
         _row(value.name, explained[f"{reasons.full_name}.{value.name}"]) for value in reasons.values if value.number
     ]
     documents = [f"| `{reason.value}` | {_cell(reason.sentence)} |\n" for reason in DocumentReason]
-    records = [f"| `{reason.value}` | {_cell(reason.sentence)} |\n" for reason in (*Reason, *TargetReason)]
+    sentences = {reason.value: reason.sentence for reason in (*Reason, *TargetReason, *RecordReason)}
+    records = [f"| `{reason}` | {_cell(sentence)} |\n" for reason, sentence in sentences.items()]
     return "".join([HEAD, *rows, DOCUMENTS, *documents, RECORDS, *records])
