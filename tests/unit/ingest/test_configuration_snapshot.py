@@ -6,6 +6,7 @@ import pytest
 
 from ingest_samples import mapping, system
 from intertie_chassis.errors import Unavailable
+from intertie_chassis.following import follow_once
 from intertie_ingest.errors import NoSnapshot
 from intertie_ingest.snapshot import Change, Snapshot
 
@@ -68,8 +69,8 @@ async def test_the_configuration_outlives_the_feed() -> None:
 
     snapshot = Snapshot()
     with pytest.raises(Unavailable):
-        await snapshot.follow(breaks)
+        await follow_once(breaks, snapshot.begin(), silence=10)
     assert names(snapshot) == ["a"]
-    await snapshot.follow(starts_anew)
+    await follow_once(starts_anew, snapshot.begin(), silence=10)
     assert names(snapshot) == ["c"]
     assert await snapshot.check() is None

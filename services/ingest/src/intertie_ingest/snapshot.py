@@ -1,22 +1,17 @@
 """The live configuration: what registry's feed says, compiled, and kept for as long as registry is away."""
 
 import asyncio
-import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
 
-from intertie_chassis.errors import IntertieError
+from intertie_chassis.following import Open, follow
 from intertie_ingest.configuration import CompiledSystem, Configuration, StoredSystem, compile_system
 from intertie_ingest.errors import NoSnapshot
 
 SILENCE_SECONDS = 10.0
 """A feed that says nothing for so long is dead; it says something every three seconds."""
-
-_FIRST_PAUSE = 0.1
-_LONGEST_PAUSE = 1.0
 
 _log = structlog.get_logger()
 
@@ -30,9 +25,6 @@ class Change:
     #: whether it is a part of a snapshot, which replaces everything once it is complete
     is_snapshot: bool = False
     is_complete: bool = True
-
-
-Watch = Callable[[], AsyncGenerator[Change, None]]
 
 
 class Snapshot:
@@ -64,39 +56,14 @@ class Snapshot:
             return
         self._changed.clear()
 
-    async def run(self, watch: Watch) -> None:
+    async def run(self, watch: Open[Change]) -> None:
         """Follows the feed for ever, through every outage of registry; for `run_in_background`."""
-        pause, is_told = _FIRST_PAUSE, False
-        while True:
-            started = time.monotonic()
-            try:
-                await self.follow(watch)
-                cause = "the stream ended"
-            except IntertieError as error:
-                cause = error.message
-            except TimeoutError:
-                cause = "the stream fell silent"
-            if time.monotonic() - started > SILENCE_SECONDS:
-                pause, is_told = _FIRST_PAUSE, False
-            if not is_told:
-                _log.warning("registry's feed is away; the configuration is kept", cause=cause)
-                is_told = True
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+        await follow(watch, self.begin, what="registry's feed", silence=SILENCE_SECONDS)
 
-    async def follow(self, watch: Watch) -> None:
-        """Follows one stream of the feed until it ends.
-
-        Raises what the stream raises, TimeoutError when it is silent.
-        """
+    def begin(self) -> Callable[[Change], None]:
+        """Forgets the half of a snapshot that an earlier stream sent; gives what takes a new one's messages."""
         self._coming = None
-        async with aclosing(watch()) as changes:
-            while True:
-                async with asyncio.timeout(SILENCE_SECONDS):
-                    change = await anext(changes, None)
-                if change is None:
-                    return
-                self.apply(change)
+        return self.apply
 
     def apply(self, change: Change) -> None:
         """Takes in one message of the feed."""

@@ -1,24 +1,18 @@
 """The services that mapper calls: ingest for records, registry for the configuration, audit for its entries."""
 
-import asyncio
-from collections.abc import Sequence
-
-import structlog
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from intertie.audit.v1 import audit_pb2, audit_pb2_grpc
 from intertie.ingest.v1 import ingest_pb2, ingest_pb2_grpc, queue_pb2, queue_pb2_grpc
 from intertie.registry.v1 import feed_pb2, feed_pb2_grpc
-from intertie_chassis.clients import Answers, Channel
-from intertie_chassis.errors import IntertieError
+from intertie_chassis.clients import Channel
+from intertie_chassis.following import follow
 from intertie_mapper import convert
 from intertie_mapper.configuration import Configuration
 from intertie_mapper.model import Ending, Lease
 
-_log = structlog.get_logger()
 _SILENCE_SECONDS = 10.0
 _SETTLE_SECONDS = 15.0
-_FIRST_PAUSE = 0.1
-_LONGEST_PAUSE = 2.0
 
 
 class IngestQueue:
@@ -85,32 +79,25 @@ class ConfigurationFeed:
 
     async def watch(self) -> None:
         """Watch until cancelled, through every outage of registry; what was known stays."""
-        pause = _FIRST_PAUSE
-        while True:
-            try:
-                await self._follow()
-                pause = _FIRST_PAUSE
-            except (IntertieError, TimeoutError) as error:
-                _log.info("registry's feed ended; watching again", cause=str(error) or "it fell silent")
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+        await follow(self._answers, self._begin, what="registry's feed", silence=_SILENCE_SECONDS)
 
-    async def _follow(self) -> None:
-        """One stream: the whole snapshot, then changes, until it ends or says nothing for ten seconds."""
-        answers: Answers = self._stub.WatchConfiguration(feed_pb2.WatchConfigurationRequest())  # type: ignore[assignment]
-        snapshot: list[feed_pb2.SystemConfiguration] = []
+    async def _answers(self) -> AsyncGenerator[feed_pb2.WatchConfigurationResponse, None]:
+        answers = self._stub.WatchConfiguration(feed_pb2.WatchConfigurationRequest())
         try:
-            while True:
-                async with asyncio.timeout(_SILENCE_SECONDS):
-                    part = await anext(answers, None)
-                if part is None:
-                    return
-                if part.snapshot:
-                    snapshot += part.systems
-                    if part.complete:
-                        self._configuration.replace(convert.systems(snapshot))
-                        snapshot = []
-                elif part.systems or part.removed_system_ids:
-                    self._configuration.change(convert.systems(part.systems), part.removed_system_ids)
+            async for answer in answers:
+                yield answer
         finally:
             answers.cancel()
+
+    def _begin(self) -> Callable[[feed_pb2.WatchConfigurationResponse], None]:
+        snapshot: list[feed_pb2.SystemConfiguration] = []
+
+        def take(part: feed_pb2.WatchConfigurationResponse) -> None:
+            if part.snapshot:
+                snapshot.extend(part.systems)
+                if part.complete:
+                    self._configuration.replace(convert.systems(snapshot))
+            elif part.systems or part.removed_system_ids:
+                self._configuration.change(convert.systems(part.systems), part.removed_system_ids)
+
+        return take
