@@ -187,6 +187,21 @@ async def test_audit_tail(suite: Suite, system: str) -> None:
             tail.kill()
 
 
+async def test_a_reader_that_has_enough(suite: Suite) -> None:
+    """`| head` ends a long list without a word about broken pipes."""
+    suite.add_system("has_enough")
+    with subprocess.Popen(
+        [*suite.command("audit", "list"), "--output", "json", "--limit", "1000"],
+        env={**os.environ, **suite.env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as listing:
+        assert listing.stdout is not None
+        assert listing.stderr is not None
+        listing.stdout.close()
+        assert listing.stderr.read() == b""
+
+
 async def test_tokens(suite: Suite) -> None:
     """One line on standard output and nothing else; it works, and a role that does not exist is refused."""
     issued = suite.cli("token", "issue", "--role", "viewer", "--subject", "someone", "--days", "1")
@@ -232,6 +247,9 @@ async def test_database_status(suite: Suite) -> None:
         (2, ("deliveries", "list", "--state", "lost"), "set-aside"),
         (2, ("records", "replay"), "--system"),
         (2, ("no-such-noun",), "No such command"),
+        (2, ("mappings", "get", "99999999999999999999"), "not the number of anything"),
+        (2, ("audit", "get", "99999999999999999999"), "Invalid value"),
+        (2, ("systems", "get", b"\xff"), "not UTF-8"),
     ],
 )
 async def test_faults_are_told_so_that_one_can_act(

@@ -6,7 +6,7 @@ import typer
 
 from intertie.mapper.v1 import mapper_pb2
 from intertie_cli import cells
-from intertie_cli.options import Limit, System
+from intertie_cli.options import MOST_ROW, Limit, System
 from intertie_cli.output import Column
 from intertie_cli.pages import collect
 from intertie_cli.session import Session
@@ -33,7 +33,7 @@ async def list_checkpoints(
     table: Annotated[str, typer.Option("--table", help="Of this target table, with or without its prefix.")] = "",
     system: System = "",
     status: Annotated[str, typer.Option("--status", help="pending, sent, acknowledged, confirmed or failed.")] = "",
-    row: Annotated[int, typer.Option("--row", min=0, help="Of the target row of this number.")] = 0,
+    row: Annotated[int, typer.Option("--row", min=0, max=MOST_ROW, help="Of the target row of this number.")] = 0,
     limit: Limit = 50,
 ) -> None:
     """List checkpoints, the newest change first; also records that failed before they had a row."""
@@ -48,7 +48,7 @@ async def list_checkpoints(
 async def get_checkpoint(
     session: Session,
     table: Annotated[str, typer.Argument(help="The target table, with or without its prefix.")],
-    row: Annotated[int, typer.Argument(help="The number of the target row.")],
+    row: Annotated[int, typer.Argument(min=1, max=MOST_ROW, help="The number of the target row.")],
     system: Annotated[str, typer.Argument(help="The name of the system.")],
 ) -> None:
     """Show a checkpoint with what was sent and received."""

@@ -17,13 +17,15 @@ from intertie_cli.verbs import group, verb
 
 app = group("connections", "How systems are reached, and how what they send is verified.")
 
-Id = Annotated[int, typer.Argument(min=1, help="The connection's number.")]
+Id = Annotated[int, typer.Argument(min=1, max=options.MOST_ID, help="The connection's number.")]
 Text = str | None
 Type = Annotated[Text, typer.Option("--type", help="database, api, rest, soap or graphql.")]
 BaseUrl = Annotated[Text, typer.Option("--api-base-url", help="URL that API endpoints are joined to.")]
 AuthType = Annotated[Text, typer.Option("--api-auth-type", help="bearer, basic, oauth2, apikey or none.")]
 AuthToken = Annotated[Text, typer.Option("--api-auth-token", help=f"Credential for the API: {SECRET_HELP}")]
-ApiTimeout = Annotated[int | None, typer.Option("--api-timeout", min=1, help="Seconds that an API may take.")]
+ApiTimeout = Annotated[
+    int | None, typer.Option("--api-timeout", min=1, max=options.MOST_ID, help="Seconds that an API may take.")
+]
 DbHost = Annotated[Text, typer.Option("--db-host", help="Host of the database.")]
 DbPort = Annotated[int | None, typer.Option("--db-port", min=1, max=65535, help="Port of the database.")]
 DbName = Annotated[Text, typer.Option("--db-name", help="Name of the database.")]

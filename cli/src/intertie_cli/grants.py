@@ -111,8 +111,9 @@ async def delete_grant(session: Session, grant: Reference, yes: Yes = False) -> 
 
 async def find(session: Session, reference: str) -> registry_pb2.Grant:
     """The grant of a number or of MODULE/SYSTEM. Raises NotFound when there is none."""
-    if reference.isdigit():
-        return await session.registry.GetGrant(registry_pb2.GetGrantRequest(id=int(reference)))
+    number = options.reference_number(reference)
+    if number is not None:
+        return await session.registry.GetGrant(registry_pb2.GetGrantRequest(id=number))
     module, slash, system = reference.partition("/")
     if not (slash and module and system):
         raise UsageError(f"{reference}: write a grant as MODULE/SYSTEM, or give its number")

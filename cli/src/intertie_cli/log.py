@@ -59,7 +59,9 @@ async def list_entries(
 
 
 @verb(app, "get")
-async def get_entry(session: Session, id: Annotated[int, typer.Argument(min=1, help="The entry's number.")]) -> None:
+async def get_entry(
+    session: Session, id: Annotated[int, typer.Argument(min=1, max=options.MOST_ROW, help="The entry's number.")]
+) -> None:
     """Show an entry with its payloads."""
     session.printer.item(await session.audit.GetEntry(audit_pb2.GetEntryRequest(id=id)))
 
@@ -72,18 +74,20 @@ async def tail_entries(
 ) -> None:
     """Show entries as they come, until Ctrl-C; goes on by itself after a restart of audit."""
     request = audit_pb2.TailEntriesRequest(system=system, last=last)
-    has_begun = False
+    has_begun = is_away = False
     while True:
         try:
             async for response in session.audit.TailEntries(request):
-                has_begun = True
+                has_begun, is_away = True, False
                 for entry in response.entries:
                     _show(session, entry)
                     request.after_id = max(request.after_id, entry.id)
-        except Unavailable as error:
+        except Unavailable:
             if not has_begun:
                 raise
-            session.printer.note(f"audit went away ({error.message}); trying again")
+            if not is_away:
+                session.printer.note("audit went away; this goes on when it is back")
+            is_away = True
         await asyncio.sleep(1)
 
 

@@ -180,8 +180,9 @@ async def preview_mapping(
 
 async def find(session: Session, reference: str) -> registry_pb2.Mapping:
     """The mapping of a number or of SYSTEM/MAPPING. Raises NotFound, and UsageError when several have the name."""
-    if reference.isdigit():
-        return await session.registry.GetMapping(registry_pb2.GetMappingRequest(id=int(reference)))
+    number = options.reference_number(reference)
+    if number is not None:
+        return await session.registry.GetMapping(registry_pb2.GetMappingRequest(id=number))
     system, name = _names(reference)
     request = registry_pb2.ListMappingsRequest(system=system, mapping_name=name)
     found = (await session.registry.ListMappings(request)).mappings

@@ -13,6 +13,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from intertie_cli.problems import UsageError
 
+MOST_ID = 2**32 - 1
+"""The highest number of a system, connection, mapping or grant."""
+MOST_ROW = 2**63 - 1
+"""The highest number of a row of the other tables."""
+
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most.")]
 System = Annotated[str, typer.Option("--system", help="Of the system of this name.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -75,6 +80,15 @@ def moment(text: str, option: str) -> Timestamp | None:
     timestamp = Timestamp()
     timestamp.FromDatetime(at)
     return timestamp
+
+
+def reference_number(text: str) -> int | None:
+    """The number that a reference is; None when it is a name. Raises UsageError for one that nothing can have."""
+    if not (text.isascii() and text.isdigit()):
+        return None
+    if int(text) > MOST_ID:
+        raise UsageError(f"{text} is not the number of anything")
+    return int(text)
 
 
 def confirm(question: str, yes: bool) -> None:

@@ -6,7 +6,7 @@ import typer
 
 from intertie.ingest.v1 import ingest_pb2
 from intertie_cli import cells
-from intertie_cli.options import Limit, System, confirm
+from intertie_cli.options import MOST_ROW, Limit, System, confirm
 from intertie_cli.output import Column
 from intertie_cli.pages import collect
 from intertie_cli.problems import UsageError
@@ -63,7 +63,9 @@ async def list_records(
 
 
 @verb(app, "get")
-async def get_record(session: Session, id: Annotated[int, typer.Argument(min=1, help="The record's number.")]) -> None:
+async def get_record(
+    session: Session, id: Annotated[int, typer.Argument(min=1, max=MOST_ROW, help="The record's number.")]
+) -> None:
     """Show a cached record with its data."""
     session.printer.item(await session.ingest.GetRecord(ingest_pb2.GetRecordRequest(id=id)))
 
@@ -71,7 +73,7 @@ async def get_record(session: Session, id: Annotated[int, typer.Argument(min=1, 
 @verb(app, "replay")
 async def replay_records(
     session: Session,
-    ids: Annotated[list[int] | None, typer.Argument(help="Numbers of records.")] = None,
+    ids: Annotated[list[int] | None, typer.Argument(min=1, max=MOST_ROW, help="Numbers of records.")] = None,
     system: System = "",
     mapping: Mapping = "",
     reason: Reason = "",

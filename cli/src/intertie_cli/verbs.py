@@ -3,6 +3,8 @@
 import asyncio
 import functools
 import inspect
+import os
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any, Concatenate, ParamSpec
@@ -64,10 +66,19 @@ def run(work: Callable[[Session], Awaitable[int | None]], output: Format, data_d
         if data_dir is not None:
             settings = settings.model_copy(update={"data_dir": data_dir})
         session = Session(settings, printer)
-        return asyncio.run(_run(work, session)) or 0
+        code = asyncio.run(_run(work, session)) or 0
+        sys.stdout.flush()
+        return code
     except (IntertieError, StartupError, UsageError) as error:
         printer.note(told(error, session))
         return 2 if isinstance(error, UsageError) else 1
+    except UnicodeEncodeError:
+        printer.note("intertie: an argument is not UTF-8 text")
+        return 2
+    except BrokenPipeError:
+        # Whoever read the output has enough (`| head`). The interpreter's own flush at the end must not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         return 130
 
