@@ -102,12 +102,16 @@ async def replay_records(
 @verb(cache_app, "list")
 async def list_cache(
     session: Session,
-    system: Annotated[str, typer.Argument(help="The name of the system.")],
+    named: Annotated[str, typer.Argument(metavar="SYSTEM", help="The name of the system.")] = "",
+    system: System = "",
     mapping: Mapping = "",
     external_id: ExternalId = "",
     limit: Limit = 50,
 ) -> None:
-    """List what the cache of a system holds for modules."""
-    request = ingest_pb2.ReadCacheRequest(system=system, mapping=mapping, external_id=external_id)
+    """List what the cache of a system holds for modules; the system may also be given by --system, as elsewhere."""
+    name = named or system
+    if not name or (named and system):
+        raise UsageError("name one system: intertie cache list SYSTEM")
+    request = ingest_pb2.ReadCacheRequest(system=name, mapping=mapping, external_id=external_id)
     records = await collect(session.ingest.ReadCache, request, "data", limit)
-    session.printer.items(records, CACHE_COLUMNS, none=f"The cache holds nothing of {system} that is synced.")
+    session.printer.items(records, CACHE_COLUMNS, none=f"The cache holds nothing of {name} that is synced.")
