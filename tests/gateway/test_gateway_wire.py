@@ -247,3 +247,20 @@ def test_slow_senders_are_cut_off(services: Services, script: Script, tmp_path: 
     assert in_nothing == b""
     assert status_of(after_answer) == 202
     assert len(script.deliveries) == 1
+
+
+def test_trailers_are_no_headers(gateway: GatewayProcess, script: Script) -> None:
+    """Whether a field behind the body counts must not depend on when its packet comes: it never does."""
+    body = b"2\r\n{}\r\n0\r\nX-Webhook-Secret: behind\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n"
+    chunked = HEAD + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    for parts in ((chunked + body,), (chunked, body)):
+        assert status_of(gateway.raw(*parts)) == 202
+    sent = [{header.name for header in delivery.headers} for delivery in script.deliveries]
+    assert len(sent) == 2
+    assert all("x-webhook-secret" not in names for names in sent)
+
+
+def test_a_trailer_without_end_is_given_up(gateway: GatewayProcess) -> None:
+    """The parser would gather it in memory for as long as the body may take."""
+    chunked = HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX-A: "
+    assert status_of(gateway.raw(chunked, *(b"a" * 65536 for _ in range(8)))) == 400

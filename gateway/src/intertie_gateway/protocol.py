@@ -15,6 +15,11 @@ from intertie_chassis.errors import DeadlineExceeded, IntertieError, InvalidArgu
 from intertie_gateway.limits import MOST_HEAD_BYTES, MOST_URL_BYTES, Patience
 from intertie_gateway.problems import HeadersTooLarge, Overloaded, answer_of
 
+_FREE_FRAMING = MOST_HEAD_BYTES + 256 * 1024
+"""Bytes after the headers that need not be body: what is read along with them, chunk sizes, trailers."""
+_FRAMING_PER_BYTE = 16
+"""A chunk of one byte takes six; what is far beyond is no body."""
+
 
 class BoundedProtocol(HttpToolsProtocol):
     """One connection.
@@ -32,6 +37,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._head_bytes = 0
         self._body_bytes = 0
+        self._bytes_after_head = 0
         if len(self.connections) > self.most_connections:
             self._refuse(Overloaded())
 
@@ -42,6 +48,17 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > MOST_HEAD_BYTES:
                 self._refuse(HeadersTooLarge())
+        elif self.cycle is not None and self.cycle.more_body:
+            self._bytes_after_head += len(data)
+            if self._bytes_after_head > _FREE_FRAMING + _FRAMING_PER_BYTE * self._body_bytes:
+                self._refuse(InvalidArgument("the body is hardly anything but framing", reason="MALFORMED_REQUEST"))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header. A trailer is left out: uvicorn would put it among the headers, so whether it counts would depend
+        on when its packet came, and no proxy that checks headers has seen it.
+        """
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -54,6 +71,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """A request's headers have ended; its answer may begin."""
         self._in_head = False
         self._body_bytes = 0
+        self._bytes_after_head = 0
         if len(self.url) > MOST_URL_BYTES:
             self._refuse(InvalidArgument(f"the URL is longer than {MOST_URL_BYTES} bytes"), 414)
             return
