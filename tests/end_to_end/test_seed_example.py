@@ -6,33 +6,10 @@ import pytest
 
 import requirement
 from mariadb import MariaDBServer
+from seed import STATEMENTS
 from suite import API, PREFIX, Suite
 from waiting import eventually
 
-SEED_SQL = (
-    """
-    INSERT INTO `campaign_department_external_systems`
-    (system_name, display_name, system_type)
-    VALUES ('law_enforcement', 'Law Enforcement System', 'hybrid');
-    """,
-    """
-    INSERT INTO `campaign_department_external_system_connections`
-    (system_id, connection_type, api_base_url, api_auth_type, config_json)
-    VALUES (1, 'api', 'https://law-enforcement-api.example.com', 'bearer',
-    '{"webhook_secret": "your_secret_here"}');
-    """,
-    """
-    INSERT INTO `campaign_department_external_data_mappings`
-    (system_id, mapping_name, target_table, mapping_config, sync_frequency)
-    VALUES (1, 'incidents_to_events', 'campaign_department_events',
-    '{"field_mappings": {"title": "event_title", "date": "date"}}', 'realtime');
-    """,
-    """
-    INSERT INTO `campaign_department_module_system_mappings`
-    (module_name, system_id, access_type)
-    VALUES ('events', 1, 'read_write');
-    """,
-)
 INCIDENT = {
     "event_type": "incident_created",
     "id": "12345",
@@ -107,7 +84,7 @@ async def test_the_seeds_sql_takes_effect_without_a_restart(new_suite: Suite) ->
     refused = suite.webhook("law_enforcement", INCIDENT, "your_secret_here")
     assert refused.status_code == 401
 
-    for statement in SEED_SQL:
+    for statement in STATEMENTS:
         suite.sql("registry", statement)
 
     def accepted() -> bool:
