@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from intertie_chassis.errors import StartupError
+from intertie_chassis.sqlite_connection import ReaderConnection, WriterConnection, connector
 
 _log = structlog.get_logger()
 _BUSY_MS = 5000
@@ -22,7 +23,14 @@ def writer_engine(url: str) -> AsyncEngine:
     Every transaction takes the write lock at its start: a read that becomes a write later would fail at once
     (BUSY_SNAPSHOT), and pysqlite's own BEGIN comes too late to stop lost updates.
     """
-    engine = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=5, hide_parameters=True)
+    engine = create_async_engine(
+        url,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=5,
+        hide_parameters=True,
+        connect_args={"async_creator_fn": connector(WriterConnection)},
+    )
     # FULL: NORMAL loses every commit since the last checkpoint when the power fails.
     _prepare(engine, "PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", *_COMMON, begin="BEGIN IMMEDIATE")
     return engine
@@ -30,7 +38,14 @@ def writer_engine(url: str) -> AsyncEngine:
 
 def reader_engine(url: str, pool_size: int) -> AsyncEngine:
     """The engine of the readers. They never checkpoint, so the WAL-reset bug of older SQLite versions cannot bite."""
-    engine = create_async_engine(url, pool_size=min(pool_size, 4), max_overflow=0, pool_timeout=2, hide_parameters=True)
+    engine = create_async_engine(
+        url,
+        pool_size=min(pool_size, 4),
+        max_overflow=0,
+        pool_timeout=2,
+        hide_parameters=True,
+        connect_args={"async_creator_fn": connector(ReaderConnection)},
+    )
     _prepare(engine, *_COMMON, "PRAGMA wal_autocheckpoint=0", "PRAGMA query_only=ON", begin="BEGIN")
     return engine
 
