@@ -6,7 +6,7 @@ be sent twice, never less than once, so receivers recognise what they have. Any 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import structlog
 from sqlalchemy import (
@@ -40,6 +40,7 @@ Send = Callable[[bytes], Awaitable[None]]
 
 _log = structlog.get_logger()
 _BATCH = 32
+_MOST_JOINED_BYTES = 1 << 20
 _POLL_SECONDS = 1.0
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
@@ -83,8 +84,11 @@ class Outbox:
         """Says that a transaction with a message has committed, so that it is sent now and not at the next poll."""
         self._woken.set()
 
-    async def drain(self, send: Send) -> None:
+    async def drain(self, send: Send, *, joined: bool = False) -> None:
         """Sends what is there and what comes, in the order of writing, until cancelled; for `run_in_background`.
+
+        `joined`: several messages may go as one, their bytes one after the other. For protobuf messages of nothing but
+        repeated fields that is the one message with the items of all.
 
         `send` returns when the receiver has the message for good. When it raises, the messages wait and are tried again
         after at most 5 s. One that the receiver refuses for itself (InvalidArgument and the like) is logged loudly,
@@ -93,7 +97,7 @@ class Outbox:
         pause = _FIRST_PAUSE
         while True:
             try:
-                sent = await self.drain_once(send)
+                sent = await self.drain_once(send, joined=joined)
             except IntertieError as error:
                 _log.warning("outbox waits", table=self._table.name, reason=error.reason, cause=error.message)
                 await asyncio.sleep(pause)
@@ -103,7 +107,7 @@ class Outbox:
             if not sent:
                 await self._wait()
 
-    async def drain_once(self, send: Send) -> int:
+    async def drain_once(self, send: Send, *, joined: bool = False) -> int:
         """Sends at most one batch; gives how many messages were sent and deleted.
 
         Raises what `send` raised (what was sent before is deleted all the same) and Unavailable from the store.
@@ -115,26 +119,36 @@ class Outbox:
         if self._refused:
             query = query.where(self._table.c.id.not_in(list(self._refused)))
         async with self._database.read() as connection:
-            rows = (await connection.execute(query)).all()
+            rows = [(int(row.id), bytes(row.payload)) for row in await connection.execute(query)]
         done: list[int] = []
         try:
-            for row in rows:
-                try:
-                    await send(bytes(row.payload))
-                    done.append(row.id)
-                except _REFUSALS as error:
-                    self._refused[row.id] = time.monotonic() + _REFUSED_PAUSE
-                    _log.error(
-                        "message refused by its receiver; it stays in the outbox",
-                        table=self._table.name,
-                        row=row.id,
-                        reason=error.reason,
-                        cause=error.message,
-                    )
+            for run in _runs(rows) if joined else ([row] for row in rows):
+                await self._send(run, send, done)
         finally:
             if done:
                 await self._delete(done)
         return len(done)
+
+    async def _send(self, rows: Sequence[tuple[int, bytes]], send: Send, done: list[int]) -> None:
+        """Sends these as one message; if it is refused, each by itself."""
+        try:
+            await send(b"".join(payload for _, payload in rows))
+        except _REFUSALS as error:
+            if len(rows) > 1:
+                for row in rows:
+                    await self._send([row], send, done)
+                return
+            (number, _), *_ = rows
+            self._refused[number] = time.monotonic() + _REFUSED_PAUSE
+            _log.error(
+                "message refused by its receiver; it stays in the outbox",
+                table=self._table.name,
+                row=number,
+                reason=error.reason,
+                cause=error.message,
+            )
+        else:
+            done += [number for number, _ in rows]
 
     async def _delete(self, ids: list[int]) -> None:
         async def work(connection: AsyncConnection) -> None:
@@ -149,3 +163,15 @@ class Outbox:
                 await self._woken.wait()
         except TimeoutError:
             return
+
+
+def _runs(rows: Sequence[tuple[int, bytes]]) -> Iterator[Sequence[tuple[int, bytes]]]:
+    """The rows in runs of at most a mebibyte, or of one row."""
+    start = size = 0
+    for position, (_, payload) in enumerate(rows):
+        if position > start and size + len(payload) > _MOST_JOINED_BYTES:
+            yield rows[start:position]
+            start, size = position, 0
+        size += len(payload)
+    if rows:
+        yield rows[start:]

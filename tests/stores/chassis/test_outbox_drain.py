@@ -146,6 +146,34 @@ async def test_a_refused_message_stays_and_holds_nobody_up(database: Database, t
     assert len([line for line in logged if line["log_level"] == "error"]) == 1
 
 
+async def test_joined_messages_arrive_as_one(database: Database, table: Table) -> None:
+    """In the order of writing, and a large one for itself."""
+    outbox, received, large = Outbox(database, table), [], b"x" * (1 << 20)
+
+    async def send(payload: bytes) -> None:
+        received.append(payload)
+
+    await _append(database, outbox, b"a", b"b", large, b"c")
+    assert await outbox.drain_once(send, joined=True) == 4
+    assert received == [b"ab", large, b"c"]
+    assert await _left(database, table) == 0
+
+
+async def test_joined_messages_that_are_refused_are_sent_one_by_one(database: Database, table: Table) -> None:
+    """The one at fault stays; the others have arrived."""
+    outbox, received = Outbox(database, table), []
+
+    async def send(payload: bytes) -> None:
+        if b"!" in payload:
+            raise InvalidArgument("not an entry")
+        received.append(payload)
+
+    await _append(database, outbox, b"a", b"!", b"b")
+    assert await outbox.drain_once(send, joined=True) == 2
+    assert received == [b"a", b"b"]
+    assert await _left(database, table) == 1
+
+
 async def test_replicas_that_drain_together_lose_nothing(database: Database, database_url: str, table: Table) -> None:
     other = await Database.open(database_url)
     received: Counter[bytes] = Counter()

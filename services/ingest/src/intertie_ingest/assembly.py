@@ -53,7 +53,7 @@ def assemble(
     server.ready_when("configuration", snapshot.check)
     feed, log = FeedClient(registry), AuditClient(audit)
     server.run_in_background("configuration", lambda: snapshot.run(feed.watch))
-    server.run_in_background("audit outbox", _once_ready(schema, lambda: outbox.drain(log.append)))
+    server.run_in_background("audit outbox", _once_ready(schema, lambda: outbox.drain(log.append, joined=True)))
     server.run_in_background("rejections", _once_ready(schema, rejections.run))
     server.run_in_background("held records", _once_ready(schema, _once_ready(snapshot.check, leases.release_held)))
     # After the last call and before the database is closed: what was refused last is told of too.

@@ -71,7 +71,7 @@ class Mapper:
     async def drain(self) -> None:
         """Send the outbox to audit until cancelled, once the tables are there."""
         await self._await_tables()
-        await self._outbox.drain(self._audit.append)
+        await self._outbox.drain(self._audit.append, joined=True)
 
     async def _await_tables(self) -> None:
         """Returns once the schema is as this code needs it; why it is not, health and its log say."""

@@ -44,7 +44,7 @@ async def compose(settings: RegistrySettings) -> Server:
     server.ready_when("schema", MIGRATIONS.readiness(database, prefix))
     server.ready_when("configuration", stores.live.readiness)
     server.run_in_background("live configuration", lambda: stores.live.follow(stores.journal.reconcile))
-    server.run_in_background("audit outbox", lambda: stores.journal.outbox.drain(audit.append))
+    server.run_in_background("audit outbox", lambda: stores.journal.outbox.drain(audit.append, joined=True))
     return server
 
 
