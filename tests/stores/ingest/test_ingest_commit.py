@@ -123,7 +123,7 @@ async def test_only_realtime_records_are_released(make_ingest: Callable[[Configu
     ]
     ingest = await make_ingest(configuration(system(*mappings, mapping(4, "bad", config=b"[]"))))
     folded = await ingest.commit(INCIDENT)
-    assert folded.releases
+    assert folded.released
     lease = await ingest.lease()
     assert [record.mapping_id for record in lease.records] == [1]
     rows = await ingest.sql("SELECT mapping_id, sync_status, error_reason FROM {cache} ORDER BY mapping_id")

@@ -30,10 +30,10 @@ async def row(ingest: Any, external_id: str = "0") -> Any:
 
 async def test_a_lease_says_all_that_mapper_must_know(ingest: Any) -> None:
     """In the order of arrival, attempts counted in the claim, the end by the database's clock."""
-    assert not await ingest.queue.has_work()
+    assert not any(await ingest.queue.lanes())
     body = b'{"id": "0",  "n": 1.0}'
     folded = await ingest.commit(body, {"id": "1"})
-    assert await ingest.queue.has_work()
+    assert any(await ingest.queue.lanes())
     lease = await ingest.lease(seconds=600)
     assert ids(lease) == ["0", "1"]
     record = lease.records[0]
@@ -43,7 +43,7 @@ async def test_a_lease_says_all_that_mapper_must_know(ingest: Any) -> None:
     stored = await row(ingest)
     assert (stored.attempts, stored.lease_token) == (1, lease.token)
     assert str(stored.available_at)[:19] == str(lease.expires_at)[:19]
-    assert not await ingest.queue.has_work()
+    assert not any(await ingest.queue.lanes())
     assert await ingest.lease() is None
 
 
@@ -171,7 +171,7 @@ async def test_records_of_inactive_mappings_are_held_until_they_are_active(make_
     assert [record.mapping_id for record in lease.records] == [1]
     rest = await ingest.queue.lease(100, 60, only_first, solo_first=True)
     assert [record.mapping_id for record in rest.records] == [1, 1]
-    assert not await ingest.queue.has_work()
+    assert not any(await ingest.queue.lanes())
     held = await ingest.sql("SELECT sync_status, error_reason, available_at FROM {cache} WHERE mapping_id = 2")
     assert [tuple(one) for one in held] == [("pending", "mapping_inactive", None)] * 3
     assert await ingest.queue.release_held(only_first) == 0
@@ -186,7 +186,7 @@ async def test_waiting_records_are_not_released_with_the_held(make_ingest: Make)
     ingest = await make_ingest(configuration(system(mapping(frequency="hourly"))))
     await fill(ingest, 1)
     assert await ingest.queue.release_held({1}) == 0
-    assert not await ingest.queue.has_work()
+    assert not any(await ingest.queue.lanes())
 
 
 async def test_claimers_get_different_records(make_ingest: Make, database_url: str) -> None:

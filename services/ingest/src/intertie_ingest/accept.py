@@ -24,6 +24,8 @@ from intertie_ingest.wakeup import Wakeup
 Result = Accepted | IntertieError
 
 _MOST_CLASHES = 5
+_LARGE_BYTES = 128 * 1024
+_SLOW_SECONDS = 0.1
 _MOST_IN_GROUP = 1000
 _MOST_GROUP_BYTES = 8 * 1024 * 1024
 """Together with the outbox's message far below the server's max_allowed_packet (16 MiB)."""
@@ -67,6 +69,8 @@ class Acceptor:
         self._limits = limits
         self._slots = asyncio.Semaphore(limits.groups)
         self._waiting = 0
+        self._slow: set[str] = set()
+        """Systems of which a small delivery took long: their filters are heavy."""
 
     async def accept(self, raws: Sequence[RawDelivery]) -> list[Result]:
         """One result a delivery, in order; one that is no error is committed."""
@@ -75,9 +79,13 @@ class Acceptor:
         passed: list[tuple[int, Delivery]] = []
         for index, raw in enumerate(raws):
             try:
-                passed.append((index, desk.take(raw)))
+                passed.append((index, await self._taken(desk, raw)))
             except IntertieError as error:
                 results[index] = error
+            except Exception:
+                # Whatever it is that nobody thought of: it is this delivery's alone.
+                _log.exception("a delivery cannot be judged", system=raw.system, request_id=raw.request_id)
+                results[index] = Internal(metadata={"request_id": raw.request_id})
         committed = await self._commit_all([delivery for _, delivery in passed])
         for (index, _), result in zip(passed, committed, strict=True):
             results[index] = result
@@ -98,6 +106,17 @@ class Acceptor:
             self._reject(raw, delivery.system, result)
             raise result
         return result
+
+    async def _taken(self, desk: Desk, raw: RawDelivery) -> Delivery:
+        """Takes a delivery; in a thread if that may last, so that others are answered meanwhile."""
+        if len(raw.body) > _LARGE_BYTES or raw.system in self._slow:
+            return await asyncio.to_thread(desk.take, raw)
+        started = time.thread_time()
+        try:
+            return desk.take(raw)
+        finally:
+            if time.thread_time() - started > _SLOW_SECONDS and raw.system in desk.configuration.by_name:
+                self._slow.add(raw.system)
 
     def _desk(self) -> Desk:
         return Desk(
@@ -132,8 +151,9 @@ class Acceptor:
                 _log.warning("the database refuses a group; halving it", deliveries=len(group), cause=str(error))
                 break
             self._outbox.wake()
-            if folded.releases:
-                self._wakeup.ring()
+            released = folded.released
+            if released:
+                self._wakeup.ring(released)
             return list(folded.outcomes)
         else:
             return [Unavailable("others keep writing the same records; try again", retry_after=1)] * len(group)

@@ -59,9 +59,9 @@ class Fold:
     endings: list[RecordEnding] = field(default_factory=list)
 
     @property
-    def releases(self) -> bool:
-        """Whether there is something for mapper now."""
-        return any(state.record.is_released and state.record.fault is None for state in self.states.values())
+    def released(self) -> int:
+        """How many records there are for mapper now."""
+        return sum(state.record.is_released and state.record.fault is None for state in self.states.values())
 
 
 def fold(

@@ -1,4 +1,9 @@
-"""Leasing as its callers see it: waiting for records when there are none, and taking turns between the two lanes."""
+"""Leasing as its callers see it: waiting for records when there are none, and taking turns between the two lanes.
+
+Batches grow under load without a clock. A batch that emptied the queue holds the next one back until it is settled, or
+until enough came for a full one: so when it is quiet a record is leased at once, and under load all that came meanwhile
+goes together instead of in as many small batches as there are callers, each of which costs the same as a full one.
+"""
 
 import asyncio
 import time
@@ -15,6 +20,9 @@ from intertie_ingest.wakeup import Wakeup
 LOOK_SECONDS = 1.0
 """How often a waiting caller looks without being woken: for other replicas' records, retries that fall due, and rows
 that the PHP application inserts."""
+
+_LONGEST_HOLD_SECONDS = 0.1
+"""How long at most: a worker that hangs or is gone must not slow the others down."""
 
 _RELEASE_SECONDS = 30.0
 
@@ -40,6 +48,10 @@ class Leases:
         # One claim at a time in this process: woken together, waiters would only meet each other's locks.
         self._turn = asyncio.Lock()
         self._solo_first = False
+        #: the batch that emptied the queue last, how many records had been announced then, and until when it counts
+        self._small = ""
+        self._small_at = 0
+        self._small_until = 0.0
 
     async def lease(self, most: int, seconds: int, wait: float) -> Lease | None:
         """Leases up to `most` records; waits at most `wait` seconds for some. None when there are none.
@@ -49,31 +61,50 @@ class Leases:
         until = time.monotonic() + wait
         while True:
             rung = self._wakeup.listen()
-            lease = await self._look(most, seconds)
+            held = self._held_back(most)
+            lease = None if held > 0 else await self._look(most, seconds)
             remaining = until - time.monotonic()
             if lease is not None or remaining <= 0 or self._stopping.is_set():
                 return lease
             try:
-                async with asyncio.timeout(min(remaining, LOOK_SECONDS)):
+                async with asyncio.timeout(min(remaining, held if held > 0 else LOOK_SECONDS)):
                     await rung.wait()
             except TimeoutError:
                 continue
 
+    def _held_back(self, most: int) -> float:
+        """For how many seconds it is better to wait for more records; 0 or less: not at all."""
+        if not self._small or self._wakeup.released - self._small_at >= most:
+            return 0.0
+        return self._small_until - time.monotonic()
+
     async def _look(self, most: int, seconds: int) -> Lease | None:
         async with self._turn:
+            if self._held_back(most) > 0:
+                return None
             active = self._snapshot.configuration().active_mappings
-            if not await self._store.has_work():
+            announced = self._wakeup.released
+            fresh, solo = await self._store.lanes()
+            if not fresh and not solo:
                 return None
             # Turn and turn about, so that neither a row of poison nor a backlog keeps the other lane waiting.
-            self._solo_first = not self._solo_first
-            return await self._store.lease(most, seconds, active, solo_first=self._solo_first)
+            self._solo_first = solo and not (fresh and self._solo_first)
+            lease = await self._store.lease(most, seconds, active, solo_first=self._solo_first)
+            if lease is not None and not solo and len(lease.records) < most:
+                self._small, self._small_at = lease.token, announced
+                self._small_until = time.monotonic() + _LONGEST_HOLD_SECONDS
+            return lease
 
     async def settle(self, token: str, settlements: Sequence[Settlement]) -> list[int]:
         """Takes back what became of leased records; gives the numbers of those that did not hold.
 
         Raises Unavailable.
         """
-        return await self._settlements.settle(token, settlements)
+        stale = await self._settlements.settle(token, settlements)
+        if token == self._small:
+            self._small = ""
+            self._wakeup.ring()
+        return stale
 
     async def extend(self, tokens: Sequence[str], seconds: int) -> list[str]:
         """Gives leases more time; gives the tokens of those that are lost. Raises Unavailable."""

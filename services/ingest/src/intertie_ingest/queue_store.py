@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Select, insert, literal, literal_column, null, select, update
+from sqlalchemy import Select, exists, insert, literal, literal_column, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intertie_chassis.database import Database
@@ -48,15 +48,16 @@ class QueueStore:
         self._cache = tables.cache
         self._endings = tables.endings
 
-    async def has_work(self) -> bool:
-        """Whether a record is available; a cheap look that locks nothing. Raises Unavailable."""
-        cache = self._cache
+    async def lanes(self) -> tuple[bool, bool]:
+        """Whether a record is available in the fresh and in the solo lane; a cheap look that locks nothing.
+
+        Raises Unavailable.
+        """
+        one: Any = literal_column("1")
+        look = select(*(exists(self._available(is_solo).with_only_columns(one)) for is_solo in (False, True)))
         async with self._database.read() as connection:
-            for is_solo in (False, True):
-                query = self._available(is_solo).with_only_columns(cache.c.id).limit(1)
-                if (await connection.execute(query)).first() is not None:
-                    return True
-        return False
+            fresh, solo = tuple((await connection.execute(look)).one())
+        return bool(fresh), bool(solo)
 
     async def lease(self, most: int, seconds: int, active: Collection[int], *, solo_first: bool) -> Lease | None:
         """Leases up to `most` records of active mappings, or one alone from the solo lane; None when there is none.
