@@ -25,6 +25,8 @@ _T = TypeVar("_T")
 
 #: MariaDB refuses JSON columns that are nested 32 deep.
 MAX_DEPTH = 31
+#: How small a number may be: what is written with this exponent still has fewer digits than an integer may have.
+MAX_EXPONENT = 4000
 
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)  # the closing quote is optional: else unclosed ones cost n²
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
@@ -253,8 +255,16 @@ def _number(text: str) -> float | Decimal:
         raise DocumentError(DocumentReason.INVALID_NUMBER, "A number is larger than a double can hold.")
     if len(text) > 4300:
         raise DocumentError(DocumentReason.INVALID_NUMBER, "A number has more than 4,300 digits.")
+    if value == 0.0 and abs(_exponent_of(text)) > MAX_EXPONENT:
+        # Written out it would fill memory, and of exponents beyond 18 digits Decimal makes an error of its own.
+        raise DocumentError(DocumentReason.INVALID_NUMBER, f"A number has an exponent beyond {MAX_EXPONENT:,}.")
     exact = Decimal(text)
     return value if Decimal(repr(value)) == exact else exact
+
+
+def _exponent_of(text: str) -> int:
+    digits = text.lower().partition("e")[2]
+    return int(digits) if digits else 0  # at most 4,300 digits, which int() takes
 
 
 def _constant(name: str) -> float:

@@ -110,6 +110,9 @@ def test_near_json_is_taken_or_refused_by_name(text: str) -> None:
         (b'{"a":NaN}', DocumentReason.INVALID_NUMBER),
         (b'{"a":-Infinity}', DocumentReason.INVALID_NUMBER),
         (b'{"a":1e999}', DocumentReason.INVALID_NUMBER),
+        (b'{"a":1e-999999999}', DocumentReason.INVALID_NUMBER),  # written out, it would fill the memory
+        (b'{"a":1e-99999999999999999999}', DocumentReason.INVALID_NUMBER),
+        (b'{"a":0e99999999999999999999}', DocumentReason.INVALID_NUMBER),
         (b'{"a":' + b"1" * 5000 + b"}", DocumentReason.INVALID_NUMBER),
         (b'{"a":0.' + b"1" * 5000 + b"}", DocumentReason.INVALID_NUMBER),
         (b'{"a":"\xff"}', DocumentReason.INVALID_ENCODING),
@@ -124,6 +127,12 @@ def test_near_json_is_taken_or_refused_by_name(text: str) -> None:
 )
 def test_bad_bodies_are_refused(body: bytes, reason: DocumentReason) -> None:
     assert reason_of(body) == reason
+
+
+def test_numbers_too_small_for_a_double_keep_their_digits() -> None:
+    """As far as they can be written out."""
+    assert parse(b'{"a":1e-4000}').value == {"a": Decimal("1e-4000")}
+    assert parse(b'{"a":0e400}').value == {"a": 0.0}
 
 
 def test_a_pair_of_surrogates_and_a_nul_are_text() -> None:
