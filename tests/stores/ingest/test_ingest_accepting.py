@@ -1,6 +1,8 @@
 """The acceptor on both stores: one result each whatever happens to the group, limits, and a store that is away."""
 
 import asyncio
+import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -13,8 +15,9 @@ from intertie_chassis.errors import Internal, Unavailable
 from intertie_chassis.outbox import Outbox
 from intertie_ingest.accept import Acceptor, Limits
 from intertie_ingest.audit_convert import entries_of_group, entries_of_rejections
+from intertie_ingest.delivery import Desk
 from intertie_ingest.errors import Overloaded
-from intertie_ingest.model import Accepted
+from intertie_ingest.model import Accepted, Delivery, RawDelivery
 from intertie_ingest.rejection_store import RejectionStore
 from intertie_ingest.rejections import Rejections
 from intertie_ingest.snapshot import Change, Snapshot
@@ -50,6 +53,43 @@ async def test_what_the_database_refuses_harms_nobody_else(ingest: Any) -> None:
     assert sum(isinstance(result, Accepted) for result in results) == 48
     assert await ingest.count("inbound_deliveries") == 48
     assert await ingest.count("external_data_cache") == 48
+
+
+async def test_a_fault_of_ours_is_one_deliverys_alone(ingest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever nobody thought of: its sender gets an error of ours, the others are committed."""
+
+    def take_or_fail(self: Desk, delivery: RawDelivery) -> Delivery:
+        if delivery.peer == "192.0.2.66":
+            raise ArithmeticError("nobody thought of this")
+        return take(self, delivery)
+
+    take = Desk.take
+    monkeypatch.setattr(Desk, "take", take_or_fail)
+    peers = ["192.0.2.1", "192.0.2.66", "192.0.2.1"]
+    results = await acceptor(ingest.database).accept([raw({"id": n}, peer=peer) for n, peer in enumerate(peers)])
+    assert [type(result) for result in results] == [Accepted, Internal, Accepted]
+    assert await ingest.count("inbound_deliveries") == 2
+
+
+async def test_what_takes_long_is_taken_in_a_thread(ingest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large bodies, and systems whose filters are heavy, keep no other sender waiting."""
+    threads: list[bool] = []
+
+    def take_slowly(self: Desk, delivery: RawDelivery) -> Delivery:
+        threads.append(threading.current_thread() is threading.main_thread())
+        until = time.thread_time() + 0.11
+        while b"heavy" in delivery.body and time.thread_time() < until:
+            sum(range(1000))
+        return take(self, delivery)
+
+    take = Desk.take
+    monkeypatch.setattr(Desk, "take", take_slowly)
+    accepting = acceptor(ingest.database)
+    await accepting.accept([raw({"id": 1})])
+    await accepting.accept([raw({"id": 2, "filler": "x" * 200_000})])
+    await accepting.accept([raw({"id": 3, "heavy": True}), raw({"id": 4})])
+    assert threads == [True, False, True, False]
+    assert await ingest.count("inbound_deliveries") == 4
 
 
 async def test_a_group_of_many_bytes_is_committed_in_parts(ingest: Any) -> None:

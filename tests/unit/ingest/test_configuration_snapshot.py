@@ -7,7 +7,9 @@ import pytest
 from ingest_samples import mapping, system
 from intertie_chassis.errors import Unavailable
 from intertie_chassis.following import follow_once
+from intertie_ingest.configuration import CompiledSystem, StoredSystem, compile_system
 from intertie_ingest.errors import NoSnapshot
+from intertie_ingest.signatures import CLOSED
 from intertie_ingest.snapshot import Change, Snapshot
 
 
@@ -74,3 +76,20 @@ async def test_the_configuration_outlives_the_feed() -> None:
     await follow_once(starts_anew, snapshot.begin(), silence=10)
     assert names(snapshot) == ["c"]
     assert await snapshot.check() is None
+
+
+def test_what_cannot_be_compiled_closes_its_own_system_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault that nobody thought of must not stop the feed: the other systems go on, and nothing comes in here."""
+
+    def compile_or_fail(stored: StoredSystem) -> CompiledSystem:
+        if stored.name == "odd":
+            raise TypeError("unhashable")
+        return compile_system(stored)
+
+    monkeypatch.setattr("intertie_ingest.snapshot.compile_system", compile_or_fail)
+    snapshot = Snapshot()
+    snapshot.apply(Change((system(mapping(), name="a"), system(mapping(2), number=2, name="odd")), is_snapshot=True))
+    assert names(snapshot) == ["a", "odd"]
+    odd = snapshot.configuration().by_name["odd"]
+    assert (odd.routes, odd.is_push_open, odd.verifier) == ((), False, CLOSED)
+    assert snapshot.configuration().active_mappings == {1}

@@ -264,6 +264,14 @@ def test_the_delivery_key_is_the_first_header_that_is_there() -> None:
     assert desk(by_path).take(raw({"id": 1})).delivery_key is None
 
 
+def test_long_keys_that_begin_alike_are_two_keys() -> None:
+    """The column holds 255 characters; a key that was cut would make a conflict of another delivery."""
+    config = configuration(system(mapping(), webhook_secret=SECRET, delivery_key_path="key"))
+    keys = {desk(config).take(raw({"id": 1, "key": "k" * 300 + end})).delivery_key for end in ("a", "b")}
+    assert len(keys) == 2
+    assert all(key is not None and len(key) <= 255 for key in keys)
+
+
 def test_unsigned_headers_choose_no_key() -> None:
     """Stripe signs the body alone: its id is the key, whatever headers stand beside."""
     config = configuration(system(mapping(), webhook_auth="stripe", webhook_secret=SECRET))

@@ -210,6 +210,9 @@ def test_generic_signature_with_template_time_and_id() -> None:
         {"webhook_auth": "hmac", "webhook_secret": "s", "webhook_hmac": {"header": "x", "timestamp_header": "t"}},
         {"webhook_auth": "hmac", "webhook_secret": "s", "webhook_hmac": {"header": "x", "algorithm": "md5"}},
         {"webhook_auth": "hmac", "webhook_secret": "s", "webhook_hmac": {"header": "x", "typo": 1}},
+        {"webhook_auth": "hmac", "webhook_secret": "s", "webhook_hmac": {"header": "x", "encoding": []}},
+        {"webhook_auth": "hmac", "webhook_secret": "s", "webhook_hmac": {"header": "x", "algorithm": {}}},
+        {"webhook_auth": [], "webhook_secret": "s"},
     ],
 )
 def test_what_cannot_be_used_does_not_compile(configuration: dict[str, Any]) -> None:

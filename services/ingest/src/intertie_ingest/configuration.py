@@ -157,6 +157,11 @@ def compile_system(stored: StoredSystem) -> CompiledSystem:
     )
 
 
+def closed_system(stored: StoredSystem) -> CompiledSystem:
+    """A system that lets nothing in and routes nothing, whatever is stored of it."""
+    return CompiledSystem(stored.id, stored.name, stored.is_active, CLOSED, False, KeyRule(), (), (), {})
+
+
 def _verification(stored: StoredSystem, problems: list[str]) -> tuple[dict[str, Any], Verifier]:
     """The options of the system's first active connection that says how to verify, and what they compile to."""
     found: list[tuple[int, dict[str, Any]]] = []

@@ -6,7 +6,8 @@ not verified is looked up or compared with what came before.
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import ip_address
 from json import JSONDecoder, decoder
 
@@ -15,17 +16,16 @@ from intertie_chassis.principals import Principal
 from intertie_ingest import errors
 from intertie_ingest.configuration import CompiledMapping, CompiledSystem, Configuration
 from intertie_ingest.media_types import MediaType, media_type
-from intertie_ingest.model import Delivery, Fault, RawDelivery, Route, RoutedRecord
+from intertie_ingest.model import Delivery, RawDelivery, Route, RoutedRecord
+from intertie_ingest.routing import Patience, payload_id, place
 from intertie_ingest.signatures import CLOSED, Headers, Mismatch, Repeated, Verifier
 from intertie_mapping.documents import Document, Record, parse
-from intertie_mapping.errors import DocumentError, DocumentReason, MappingFault
+from intertie_mapping.errors import DocumentError, DocumentReason
 from intertie_mapping.forms import parse_form
-from intertie_mapping.identities import identity
 from intertie_mapping.values import JsonObject
 
 MOST_NAME_CHARACTERS = 100
 MOST_KEY_CHARACTERS = 255
-MOST_EXTERNAL_ID_CHARACTERS = 255
 MOST_RECORDS = 5000
 
 # The scanners of the standard library give the place where a value ends; typeshed knows neither.
@@ -53,6 +53,7 @@ class Desk:
     #: seconds since 1970, now
     now: float
     max_body_bytes: int
+    patience: Patience = field(default_factory=Patience)
 
     def take(self, raw: RawDelivery) -> Delivery:
         """The delivery, ready to be committed. Raises IntertieError that says why not."""
@@ -76,7 +77,7 @@ class Desk:
         module = principal.name if principal.role == "module" else ""
         if key is not None and module:
             # A module must not use up the keys of the system itself, or of another module.
-            key = f"module:{module}:{key}"[:MOST_KEY_CHARACTERS]
+            key = _fitting(f"module:{module}:{key}")
         mapping = system.route(pushed.mapping)
         if mapping is None:
             raise errors.MappingNotFound(metadata={"system": system.name, "mapping": pushed.mapping})
@@ -140,16 +141,17 @@ class Desk:
         routes, is_push = (system.routes, False) if mapping is None else ((mapping,), True)
         external_ids: list[str] = []
         records: list[RoutedRecord] = []
+        wants = partial(self.patience.wants, system.id)
         for number, record in enumerate(document.records):
             own_id = f"{delivery_id}-{number}" if document.is_array else delivery_id
             named: str | None = None
             for route in routes:
-                routed = _route(route, record, own_id, is_push)
+                routed = place(route, record, own_id, is_push, wants)
                 if routed is not None:
                     shown, placed = routed
                     named = named or shown
                     records.append(placed)
-            external_ids.append(named or _payload_id(record) or own_id)
+            external_ids.append(named or payload_id(record) or own_id)
         return Delivery(
             delivery_id,
             raw.route,
@@ -228,7 +230,7 @@ def delivery_key(system: CompiledSystem, headers: Headers, document: Document, s
         return None
     value = system.key_rule.path(document.value)
     if isinstance(value, str) or type(value) is int:
-        return str(value)[:MOST_KEY_CHARACTERS] or None
+        return _fitting(str(value)) or None
     return None
 
 
@@ -251,6 +253,11 @@ def checked_key(text: str, name: str) -> str | None:
     return text
 
 
+def _fitting(key: str) -> str:
+    """The key, or one of its digest when it is too long: two keys that begin alike must not become one."""
+    return key if len(key) <= MOST_KEY_CHARACTERS else "sha256:" + hashlib.sha256(key.encode()).hexdigest()
+
+
 def raw_content_type(raw: RawDelivery) -> str:
     """The content type as sent, for the record; empty when there is none."""
     values = raw.headers.get("content-type", [b""])
@@ -262,44 +269,6 @@ def _key(headers: Headers, name: str) -> str | None:
     if len(values) > 1:
         raise _repeated(name)
     return checked_key(values[0].decode("latin-1").strip(), name)
-
-
-def _route(
-    route: CompiledMapping, record: Record, own_id: str, is_push: bool
-) -> tuple[str | None, RoutedRecord] | None:
-    """The record's id as the sender knows it, and its place in the cache; None when the mapping does not want it.
-
-    Raises InvalidArgument for a push whose data is at fault; what a webhook brings is set aside instead.
-    """
-    plan, fault, version, shown = route.plan, route.fault, None, None
-    if plan is None:
-        shown = _payload_id(record)
-    else:
-        try:
-            if not is_push and not plan.wants(record.value):
-                return None
-            shown = plan.identify(record)
-            record.require_unique_keys()
-            version = plan.version(record.value)
-        except MappingFault as error:
-            if is_push:
-                raise InvalidArgument(error.message, violations=[("data", error.message)]) from None
-            fault = Fault(error.reason, error.field, error.message)
-            shown = shown or _payload_id(record)
-    external_id = shown or own_id
-    if plan is not None and plan.every and shown:
-        external_id = f"{shown[: MOST_EXTERNAL_ID_CHARACTERS - len(own_id) - 1]}@{own_id}"
-    placed = RoutedRecord(
-        route.id, external_id, record.raw.decode(), record.digest(), version, route.is_realtime, fault
-    )
-    return shown, placed
-
-
-def _payload_id(record: Record) -> str | None:
-    try:
-        return identity(record.value.get("id"))
-    except MappingFault:
-        return None
 
 
 def _parse_json(body: bytes) -> Document:

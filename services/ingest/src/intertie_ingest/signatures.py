@@ -240,7 +240,7 @@ def _generic(configuration: Mapping[str, Any]) -> Signature:
     prefix, tolerance = options.get("prefix", ""), options.get("tolerance_seconds", TOLERANCE_SECONDS)
     if algorithm not in ("sha1", "sha256", "sha384", "sha512"):
         raise Misconfigured("webhook_hmac.algorithm must be sha1, sha256, sha384 or sha512")
-    if encoding not in _ENCODINGS:
+    if not isinstance(encoding, str) or encoding not in _ENCODINGS:
         raise Misconfigured("webhook_hmac.encoding must be hex or base64")
     if not isinstance(prefix, str) or not prefix.isascii():
         raise Misconfigured("webhook_hmac.prefix must be an ASCII text")

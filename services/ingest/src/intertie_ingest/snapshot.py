@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import structlog
 
 from intertie_chassis.following import Open, follow
-from intertie_ingest.configuration import CompiledSystem, Configuration, StoredSystem, compile_system
+from intertie_ingest.configuration import CompiledSystem, Configuration, StoredSystem, closed_system, compile_system
 from intertie_ingest.errors import NoSnapshot
 
 SILENCE_SECONDS = 10.0
@@ -87,9 +87,18 @@ class Snapshot:
             if self._stored.get(number) == system:
                 compiled[number] = self._compiled[number]
                 continue
-            compiled[number] = compile_system(system)
+            compiled[number] = _compiled(system)
             for problem in compiled[number].problems:
                 _log.warning("a system's configuration is at fault", system=system.name, problem=problem)
         self._stored, self._compiled = stored, compiled
         self._configuration = Configuration.of(compiled.values())
         self._changed.set()
+
+
+def _compiled(system: StoredSystem) -> CompiledSystem:
+    try:
+        return compile_system(system)
+    except Exception:
+        # Whatever it is that nobody thought of: it closes its own system, and the others go on.
+        _log.exception("a system's configuration cannot be compiled; nothing of it is let in", system=system.name)
+        return closed_system(system)
