@@ -1,11 +1,14 @@
 """What the target does not take is set aside with a reason a person can act on, and takes nothing else with it."""
 
 import json
+import threading
 from typing import Any
 
 import pytest
 
 from intertie_mapper.model import Action, Ending, Outcome
+from intertie_mapping.expressions import Expression
+from intertie_mapping.values import JsonObject
 from mapper_rig import Rig, record, rig
 
 PARENTS = "CREATE TABLE {p}places (id INTEGER PRIMARY KEY, name VARCHAR(50))"
@@ -67,6 +70,28 @@ async def test_a_bad_record_stands_alone(
         assert (ending.outcome, ending.reason) == (Outcome.SET_ASIDE, reason)
         assert ending.field == field
         assert words in ending.message
+
+
+async def test_heavy_expressions_are_evaluated_in_a_thread(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the second record on: heartbeats and other batches must go on, and the endings are the same."""
+    threads: list[bool] = []
+
+    def evaluate(self: Expression, document: JsonObject) -> object:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return original(self, document)
+
+    original = Expression.evaluate
+    monkeypatch.setattr(Expression, "evaluate", evaluate)
+    loop = "($f := function($n) { $f($n) }; $f(1))"
+    async with rig(database_url, PARENTS) as mapper:
+        mapper.map(
+            "places", {"field_mappings": {"number": "id"}, "expressions": {"name": f"id = 'good' ? 'fine' : {loop}"}}
+        )
+        endings = await mapper.land(
+            *(record(name, {"id": name, "number": n}) for n, name in enumerate(("bad", "good", "worse"), 1))
+        )
+    assert [ending.reason for ending in endings] == ["expression_limit", "", "expression_limit"]
+    assert threads[:2] == [True, False]
 
 
 async def test_a_clash_with_another_unique_key_is_a_conflict(database_url: str) -> None:
@@ -168,6 +193,22 @@ async def test_a_cached_document_that_is_no_record(database_url: str, raw: str) 
         (ending,) = await mapper.land(record("1", raw))
         assert ending.outcome is Outcome.SET_ASIDE
         assert ending.reason in ("invalid_document", "duplicate_key")
+
+
+async def test_a_table_without_transactions_is_no_target(database_url: str) -> None:
+    """What MyISAM wrote stays when the batch is rolled back; the person is told how to mend it, and nothing is written."""
+    if database_url.startswith("sqlite"):
+        return  # every table of SQLite keeps transactions
+    async with rig(database_url, *tables(database_url)) as mapper:
+        await mapper.run("CREATE TABLE {p}old (id INTEGER PRIMARY KEY AUTO_INCREMENT, code TEXT) ENGINE = MyISAM")
+        mapper.map("old", {"field_mappings": {"code": "code"}})
+        (ending,) = await mapper.land(record("1", good(1)))
+        assert (ending.outcome, ending.reason) == (Outcome.SET_ASIDE, "target_not_found")
+        assert "ENGINE = InnoDB" in ending.message
+        assert await mapper.rows("SELECT * FROM {p}old") == []
+        await mapper.run("ALTER TABLE {p}old ENGINE = InnoDB")
+        (ending,) = await mapper.land(record("1", good(1)))
+        assert ending.outcome is Outcome.SYNCED
 
 
 async def test_a_table_that_changes_under_the_mapper(database_url: str) -> None:

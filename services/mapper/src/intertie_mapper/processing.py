@@ -1,6 +1,7 @@
 """From a lease to the ending of each of its records: prepare, apply, halve what fails, note what is set aside."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -22,6 +23,7 @@ _TRIES_FOR_CONFIGURATION = 3
 """Leases of a record whose mapping is not known (the snapshot may be behind) or whose table just changed."""
 _LINK_RACES = 3
 _RECORDS_A_BREATH = 25
+_SLOW_SECONDS = 0.05
 
 MakeEncode = Callable[[str, int], Encode]
 """For a lease's token and the milliseconds when work on it began: what turns endings into a batch for audit."""
@@ -91,7 +93,7 @@ class Processor:
                 if position % _RECORDS_A_BREATH == _RECORDS_A_BREATH - 1:
                     await asyncio.sleep(0)  # expressions may take their time; health and heartbeats must not wait
                 try:
-                    items.append(assembly.prepare(record))
+                    items.append(await self._prepared(assembly, record))
                 except Refusal as refusal:
                     refused.append((set_aside(record, mapping.target_table, refusal), whole))
                 except Exception as error:  # a fault of ours must not take the record's neighbours along
@@ -99,6 +101,19 @@ class Processor:
             if items:
                 groups.append(Group(mapping, assembly, tuple(items)))
         return groups
+
+    async def _prepared(self, assembly: Assembly, record: LeasedRecord) -> Prepared:
+        """The record's values; made in a thread where that takes long, so that other batches and heartbeats go on.
+
+        Raises Refusal.
+        """
+        if assembly.is_slow:
+            return await asyncio.to_thread(assembly.prepare, record)
+        started = time.thread_time()
+        try:
+            return assembly.prepare(record)
+        finally:
+            assembly.is_slow = time.thread_time() - started > _SLOW_SECONDS
 
     async def _assembly(self, mapping: MappingEntry) -> Assembly:
         table = await self._targets.get(mapping.target_table)
