@@ -59,8 +59,10 @@ class TargetTables:
 
     def is_allowed(self, name: str) -> bool:
         """Whether mappings may write to a table of that name, be it there or not."""
-        short = name.removeprefix(self._prefix)
-        if name.startswith(self._prefix) and any(fnmatchcase(short, own) for own in OWN_TABLES):
+        # Many databases take names in any case for the same table: what is forbidden is so in all of them.
+        folded, prefix = name.casefold(), self._prefix.casefold()
+        short = folded.removeprefix(prefix)
+        if folded.startswith(prefix) and any(fnmatchcase(short, own) for own in OWN_TABLES):
             return False
         if self._allowed:
             return any(fnmatchcase(name, pattern) for pattern in self._allowed)
