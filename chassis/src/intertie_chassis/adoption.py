@@ -90,21 +90,33 @@ class Plan:
             self.run(statement, reason)
 
     def create_table(self, table: SqlTable, reason: str) -> None:
-        """Plans a table (its `name` with the prefix) and its indexes, unless it is there."""
-        if table.name in self._tables:
-            return
-        dialect = self.connection.dialect
-        self.run(str(CreateTable(table).compile(dialect=dialect)).strip(), reason)
-        found = Table(table.name, {}, {}, {})
-        for column in table.columns:
-            default = None if column.server_default is None else "…"
-            found.columns[column.name] = Column(
-                column.name, column.type.compile(dialect), bool(column.nullable), default
-            )
-        self._tables[table.name] = found
+        """Plans a table (its `name` with the prefix) and its indexes, each unless it is there."""
+        if table.name not in self._tables:
+            dialect = self.connection.dialect
+            self.run(str(CreateTable(table).compile(dialect=dialect)).strip(), reason)
+            found = Table(table.name, {}, {}, {})
+            for column in table.columns:
+                default = None if column.server_default is None else "…"
+                found.columns[column.name] = Column(
+                    column.name, column.type.compile(dialect), bool(column.nullable), default
+                )
+            self._tables[table.name] = found
+        # Statements of their own: a run may have broken off between the table and its indexes.
+        present = self._tables[table.name].columns
         for index in sorted(table.indexes, key=lambda each: str(each.name)):
-            name = table.name.removeprefix(self.prefix)
-            self.add_index(name, str(index.name), [c.name for c in index.columns], reason, unique=bool(index.unique))
+            columns = [column.name for column in index.columns]
+            if present.keys() >= set(columns):
+                name = table.name.removeprefix(self.prefix)
+                self.add_index(name, str(index.name), columns, reason, unique=bool(index.unique))
+
+    def make_transactional(self, *tables: str) -> None:
+        """Plans that these tables move to InnoDB, where they are there with an engine that cannot roll back."""
+        for table in tables:
+            present = self.table(table)
+            if present is not None and present.engine.lower() != "innodb":
+                reason = f"{present.engine} keeps no transactions: half of what was refused would stay"
+                self._alter(table, "ENGINE = InnoDB", reason)
+                present.engine = "InnoDB"
 
     def add_column(self, table: str, column: str, definition: str, reason: str, *, after: str | None = None) -> bool:
         """Plans a column unless it is there; gives whether it was missing."""

@@ -78,6 +78,7 @@ class Table:
     columns: dict[str, Column]
     indexes: dict[str, Index]
     foreign_keys: dict[str, ForeignKey]
+    engine: str = "InnoDB"
 
     def index_on(self, *columns: str, unique: bool | None = None) -> Index | None:
         """The index over exactly these columns in this order, if there is one."""
@@ -100,9 +101,10 @@ async def read_tables(connection: AsyncConnection, prefix: str) -> dict[str, Tab
 
     where = "TABLE_SCHEMA = DATABASE() AND LEFT(TABLE_NAME, CHAR_LENGTH(:prefix)) = :prefix"
     tables = {
-        row["name"]: Table(row["name"], {}, {}, {})
+        row["name"]: Table(row["name"], {}, {}, {}, str(row["engine"]))
         for row in await rows(
-            f"SELECT TABLE_NAME AS name FROM information_schema.TABLES WHERE {where} AND TABLE_TYPE = 'BASE TABLE'"
+            "SELECT TABLE_NAME AS name, ENGINE AS engine FROM information_schema.TABLES"
+            f" WHERE {where} AND TABLE_TYPE = 'BASE TABLE'"
         )
     }
     is_mariadb = "mariadb" in str(await connection.scalar(text("SELECT VERSION()"))).lower()

@@ -19,6 +19,7 @@ _INDEXED = ("system_id", "system_name", "module_name", "query_type", "status", "
 
 async def plan(plan: Plan) -> None:
     """Asks for all that is missing; nothing when the log is adopted already."""
+    plan.make_transactional(LOGS)
     logs = plan.table(LOGS)
     if logs is not None:
         for key in logs.foreign_keys_on("system_id"):

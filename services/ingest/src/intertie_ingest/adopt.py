@@ -31,6 +31,7 @@ _RELEASE_REASON = "what the PHP application makes pending again is handed out at
 async def plan(plan: Plan) -> None:
     """Plans what the cache needs, and the tables that an existing deployment lacks."""
     collation = exact_collation(plan.is_mariadb)
+    plan.make_transactional(CACHE)
     _drop_foreign_keys(plan)
     ascii_text = "CHARACTER SET ascii COLLATE ascii_bin NULL"
     exact_text = f"CHARACTER SET utf8mb4 COLLATE {collation} NULL"
@@ -43,9 +44,14 @@ async def plan(plan: Plan) -> None:
     plan.add_column(CACHE, "lease_token", f"VARCHAR(26) {ascii_text}", "the lease under which mapper has the record")
     # First without a value, so that what waits now is not handed out all at once: it goes with its mapping's next sync.
     # Then the default for new rows, so that what the PHP application inserts is seen at once.
-    if plan.add_column(CACHE, "available_at", "DATETIME(6) NULL", "when a record is handed to mapper"):
-        default = f"ALTER TABLE {plan.name(CACHE)} ALTER COLUMN `available_at` SET DEFAULT (CURRENT_TIMESTAMP(6))"
+    is_new = plan.add_column(CACHE, "available_at", "DATETIME(6) NULL", "when a record is handed to mapper")
+    cache = plan.table(CACHE)
+    now = cache.columns["available_at"].default if cache is not None else None
+    if "utc_timestamp" not in (now or "").lower():
+        # Of UTC: the sessions of the PHP application have a time zone of their own.
+        default = f"ALTER TABLE {plan.name(CACHE)} ALTER COLUMN `available_at` SET DEFAULT (UTC_TIMESTAMP(6))"
         plan.run(default, "rows that the PHP application inserts are handed out at once")
+    if is_new:
         plan.run(_release_of(plan), _RELEASE_REASON)
     else:
         probe = f"SELECT 1 FROM {plan.name(CACHE)} WHERE sync_status <> 'pending' AND available_at IS NULL LIMIT 1"

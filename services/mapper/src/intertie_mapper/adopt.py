@@ -60,6 +60,7 @@ async def _adopt_checkpoints(plan: Plan, name: str) -> None:
     row_column = f"{name.removesuffix(_ENDING)}_id"
     if table is None or not {row_column, *_NEEDED} <= set(table.columns):
         return
+    plan.make_transactional(name)
     plan.modify_column(
         name, "subsystem_type", "any system may be joined, not only those that were thought of", type="varchar(100)"
     )
@@ -106,6 +107,6 @@ async def _name_systems(plan: Plan, name: str, row_column: str, *, is_new: bool)
     await plan.run_when(
         probed,
         f"UPDATE {checkpoints} c JOIN {newest} n ON n.id = c.id JOIN {systems} s ON {same}{free} "
-        f"SET c.system_id = s.id WHERE {where}",
+        f"SET c.system_id = s.id, c.updated_at = c.updated_at WHERE {where}",
         "the newest state of each row and system is the one that goes on; older ones stay as history",
     )

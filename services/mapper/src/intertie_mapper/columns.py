@@ -113,6 +113,8 @@ class TargetTable:
     checkpoint: CheckpointTable | None = None
     reuses_keys: bool = False
     """Whether a deleted row's key may come again (SQLite without AUTOINCREMENT, keys that are mapped)."""
+    transactional: bool = True
+    """Whether its rows come and go with the transaction: not so with MyISAM."""
     by_name: dict[str, Column] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:

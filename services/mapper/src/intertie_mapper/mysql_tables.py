@@ -41,6 +41,10 @@ _KINDS = {
 _ENCODINGS = {"utf8": "utf8mb3", "utf8mb3": "utf8mb3", "latin1": "cp1252", "ascii": "ascii"}
 _WORD = re.compile(r"'((?:[^']|'')*)'")
 
+_TABLE = """
+SELECT t.TABLE_TYPE AS kind, e.TRANSACTIONS AS transactions FROM information_schema.TABLES t
+LEFT JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE
+WHERE t.TABLE_SCHEMA = DATABASE() AND t.TABLE_NAME = :name"""
 _COLUMNS = """
 SELECT COLUMN_NAME AS name, DATA_TYPE AS data_type, COLUMN_TYPE AS column_type, IS_NULLABLE AS nullable,
   COLUMN_DEFAULT AS def, EXTRA AS extra, CHARACTER_MAXIMUM_LENGTH AS characters, CHARACTER_OCTET_LENGTH AS octets,
@@ -65,11 +69,8 @@ async def read_table(connection: AsyncConnection, name: str) -> TargetTable | No
     async def rows(query: str) -> Sequence[RowMapping]:
         return (await connection.execute(text(query), {"name": name})).mappings().all()
 
-    kind = await connection.scalar(
-        text("SELECT TABLE_TYPE FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = :name"),
-        {"name": name},
-    )
-    if kind != "BASE TABLE":
+    found = await rows(_TABLE)
+    if not found or found[0]["kind"] != "BASE TABLE":
         return None
     is_mariadb = "mariadb" in str(await connection.scalar(text("SELECT VERSION()"))).lower()
     # MariaDB's JSON is LONGTEXT with this check.
@@ -95,6 +96,7 @@ async def read_table(connection: AsyncConnection, name: str) -> TargetTable | No
         tuple(UniqueKey(key, tuple(names)) for key, names in keys.items()),
         tuple(ForeignKey(key, tuple(names), refers_to) for key, (names, refers_to) in references.items()),
         reuses_keys=not generated,
+        transactional=found[0]["transactions"] != "NO",
     )
 
 

@@ -94,7 +94,8 @@ def first_tables(prefix: str, dialect: str, is_mariadb: bool) -> MetaData:
 def _cache(metadata: MetaData, name: str, dialect: str, is_mariadb: bool) -> None:
     on_mysql = dialect == "mysql"
     touched = "CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP" if on_mysql else "CURRENT_TIMESTAMP"
-    now = "CURRENT_TIMESTAMP(6)" if on_mysql else "(strftime('%Y-%m-%d %H:%M:%f','now'))"
+    # Not CURRENT_TIMESTAMP: in a DATETIME that is the time of the inserting session's zone, and PHP's is seldom UTC.
+    now = "(UTC_TIMESTAMP(6))" if on_mysql else "(strftime('%Y-%m-%d %H:%M:%f','now'))"
     statuses = ENUM("pending", "synced", "error", "outdated")
     Table(
         name,
