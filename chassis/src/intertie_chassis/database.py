@@ -64,7 +64,10 @@ class Database:
                 sqlite.make_directory(url)
             database = cls(url, pool_size=pool_size, table_prefix=table_prefix)
         except (exc.ArgumentError, exc.NoSuchModuleError, ValueError) as error:
-            raise StartupError("the database URL cannot be understood; see INTERTIE_DATABASE_URL") from error
+            raise StartupError(
+                "the database URL cannot be understood; see INTERTIE_DATABASE_URL. Characters of user and password "
+                "other than letters and digits are written in percent form there: @ as %40, / as %2F, : as %3A"
+            ) from error
         try:
             await database._check()
         except (exc.SQLAlchemyError, OSError) as error:

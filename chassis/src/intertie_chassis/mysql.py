@@ -4,16 +4,21 @@ asyncmy from 0.2.18 on reports a connection that died as an error of its own als
 pre-ping replaces it; no dialect of our own is needed for that, and a test holds it on both event loops.
 """
 
+from pathlib import Path
 from typing import Any
 
 import structlog
-from sqlalchemy import event, make_url
+from sqlalchemy import URL, event, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
+
+from intertie_chassis.errors import StartupError
 
 _log = structlog.get_logger()
 _CONNECT_SECONDS = 2
 _READ_SECONDS = 30
+_FILES = {"ssl_ca", "ssl_cert", "ssl_key"}
+_OPTIONS = {"charset", "unix_socket", "ssl_check_hostname", *_FILES}
 _SESSION = (
     "time_zone='+00:00', innodb_lock_wait_timeout=5, "
     # Strict: without it a value that does not fit is cut or zeroed without an error.
@@ -72,9 +77,13 @@ def _engine(
     if isolation_level == "AUTOCOMMIT":
         options["skip_autocommit_rollback"] = True
     address = make_url(url)
-    connect: dict[str, Any] = {"connect_timeout": _CONNECT_SECONDS, "init_command": init}
-    if "charset" not in address.query:
-        connect["charset"] = "utf8mb4"
+    _refuse_what_cannot_work(address)
+    # Whatever character set the URL names: in a smaller one (`utf8` is) names and payloads would be lost or refused.
+    address = address.difference_update_query(["charset"])
+    connect: dict[str, Any] = {"connect_timeout": _CONNECT_SECONDS, "init_command": init, "charset": "utf8mb4"}
+    if address.password:
+        # As bytes: of a text the driver makes latin-1, while servers and their command-line clients take UTF-8.
+        connect["password"] = str(address.password).encode()
     if read_timeout is not None:
         connect["read_timeout"] = read_timeout
     engine = create_async_engine(
@@ -90,6 +99,23 @@ def _engine(
             cursor.close()
 
     return engine
+
+
+def _refuse_what_cannot_work(address: URL) -> None:
+    """Raises StartupError, by which a person can mend the URL, for what the driver would only fail at later."""
+    if not address.database:
+        raise StartupError(
+            "the database URL names no database: it must end with one, as in mysql://user:password@host/LGU"
+        )
+    unknown = sorted(set(address.query) - _OPTIONS)
+    if unknown:
+        raise StartupError(
+            f"the database URL has options that are not known: {', '.join(unknown)}; "
+            f"it takes {', '.join(sorted(_OPTIONS))}"
+        )
+    for option in sorted(_FILES & set(address.query)):
+        if not Path(str(address.query[option])).is_file():
+            raise StartupError(f"the file that {option} of the database URL names cannot be found")
 
 
 async def check(engine: AsyncEngine) -> None:

@@ -127,7 +127,7 @@ def with_async_driver(url: str) -> str:
 
     Raises StartupError for a kind of database that is not supported.
     """
-    scheme, separator, rest = url.partition("://")
+    scheme, separator, rest = url.strip().partition("://")  # a line end of the file that the variable was read from
     driver = _DRIVERS.get(scheme.partition("+")[0].lower())
     if not separator or driver is None:
         raise StartupError(

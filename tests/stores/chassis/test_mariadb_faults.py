@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import uvloop
@@ -239,6 +240,42 @@ async def test_a_wrong_password_is_said_at_once_and_not_repeated(mariadb_server:
         await Database.open(f"mariadb://intertie:hunter2@127.0.0.1:{mariadb_server.port}/{database_name}")
     assert "hunter2" not in str(caught.value)
     assert database_name in str(caught.value)
+
+
+async def test_a_password_may_hold_any_character(mariadb_server: Any, mariadb_url: str) -> None:
+    password, name = "p@ss:w/o%rd#?é☂+ x", mariadb_url.rpartition("/")[2]
+    with mariadb_server.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE USER '{name}'@'127.0.0.1' IDENTIFIED BY %s", [password])
+        cursor.execute(f"GRANT SELECT ON `{name}`.* TO '{name}'@'127.0.0.1'")
+    database = await Database.open(f"mysql://{name}:{quote(password, safe='')}@127.0.0.1:{mariadb_server.port}/{name}")
+    async with database.read() as connection:
+        assert await connection.scalar(text("SELECT DATABASE()")) == name
+    await database.close()
+    with mariadb_server.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(f"DROP USER '{name}'@'127.0.0.1'")
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("mysql://u:hunter2@127.0.0.1:1", "names no database"),
+        ("mysql://u:hunter2@127.0.0.1:1/", "names no database"),
+        ("mysql://u:hunter2@127.0.0.1:1/d?sslmode=on", "sslmode"),
+        ("mysql://u:hunter2@127.0.0.1:1/d?ssl_ca=/is/not/here.pem", "ssl_ca"),
+        ("mysql://u:hunter2#@127.0.0.1:x/d", "percent form"),
+    ],
+)
+async def test_a_url_that_can_never_work_is_said_at_once(url: str, told: str) -> None:
+    with pytest.raises(StartupError, match=told) as caught:
+        await Database.open(url)
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_the_character_set_of_the_url_loses_nothing(mariadb_url: str) -> None:
+    database = await Database.open(f"{mariadb_url}?charset=utf8")
+    async with database.read() as connection:
+        assert await connection.scalar(text("SELECT @@character_set_client")) == "utf8mb4"
+    await database.close()
 
 
 async def test_sessions_are_strict_and_in_utc(database: Database) -> None:

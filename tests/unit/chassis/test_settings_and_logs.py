@@ -50,6 +50,7 @@ def test_an_owners_own_database_goes_before_the_common_one(monkeypatch: pytest.M
     [
         ("mysql://h/d", "mysql+asyncmy://h/d"),
         ("mysql+pymysql://h/d", "mysql+asyncmy://h/d"),
+        (" MySQL://h/d\n", "mysql+asyncmy://h/d"),
         ("mariadb+mariadbconnector://h/d", "mysql+asyncmy://h/d"),
         ("sqlite:////a/b.db", "sqlite+aiosqlite:////a/b.db"),
         ("sqlite+aiosqlite:////a/b.db", "sqlite+aiosqlite:////a/b.db"),
