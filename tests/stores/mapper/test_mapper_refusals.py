@@ -196,7 +196,7 @@ async def test_a_cached_document_that_is_no_record(database_url: str, raw: str) 
 
 
 async def test_a_table_without_transactions_is_no_target(database_url: str) -> None:
-    """What MyISAM wrote stays when the batch is rolled back; the person is told how to mend it, and nothing is written."""
+    """What MyISAM wrote would stay when a batch is rolled back: nothing is written, and the way to mend it is told."""
     if database_url.startswith("sqlite"):
         return  # every table of SQLite keeps transactions
     async with rig(database_url, *tables(database_url)) as mapper:

@@ -71,7 +71,8 @@ class TargetTables:
     async def get(self, name: str) -> TargetTable:
         """The table, at most `keep_seconds` old.
 
-        Raises Refusal(target_not_found) when it is not there, has no primary key or is not allowed; Unavailable.
+        Raises Refusal(target_not_found) when it is not there, has no primary key, keeps no transactions or is
+        not allowed; Unavailable.
         """
         if not self.is_allowed(name):
             raise Refusal(
@@ -92,6 +93,13 @@ class TargetTables:
         if not table.primary_key:
             raise Refusal(
                 TargetReason.TARGET_NOT_FOUND, "", f"{name} has no primary key, so its rows cannot be told apart"
+            )
+        if not table.transactional:
+            raise Refusal(
+                TargetReason.TARGET_NOT_FOUND,
+                "",
+                f"the engine of {name} keeps no transactions, so half of a batch could stay in it: "
+                f"ALTER TABLE {name} ENGINE = InnoDB mends it",
             )
         return table
 
