@@ -77,26 +77,27 @@ async def replay_records(
     system: System = "",
     mapping: Mapping = "",
     reason: Reason = "",
+    waiting: Annotated[bool, typer.Option("--waiting", help="Those that wait, not those that were set aside.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many there are.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Hand records that were set aside to mapper again: those named, or all that the options choose."""
+    """Hand records that were set aside, or that wait, to mapper: those named, or all that the options choose."""
     if not (ids or system or mapping or reason):
         raise UsageError("name records by number, or choose them by --system, --mapping or --reason")
     request = ingest_pb2.ReplayRecordsRequest(
-        ids=ids or (), system=system, mapping=mapping, error_reason=reason, dry_run=dry_run
+        ids=ids or (), system=system, mapping=mapping, error_reason=reason, dry_run=dry_run, waiting=waiting
     )
     if not dry_run and not ids:
         asked = ingest_pb2.ReplayRecordsRequest()
         asked.CopyFrom(request)
         asked.dry_run = True
         count = (await session.ingest.ReplayRecords(asked)).replayed
-        confirm(f"Hand {count} records to mapper again?", yes)
+        confirm(f"Hand {count} records to mapper?", yes)
     answer = await session.ingest.ReplayRecords(request)
     if session.printer.is_json:
         session.printer.item(answer)
     else:
-        session.printer.line(f"{answer.replayed} records {'would be' if dry_run else 'are'} handed to mapper again")
+        session.printer.line(f"{answer.replayed} records {'would be' if dry_run else 'are'} handed to mapper")
 
 
 @verb(cache_app, "list")

@@ -104,13 +104,23 @@ async def test_a_replay_hands_out_what_was_set_aside_and_says_so(ingest: Any) ->
         await ingest.settle_all(one, Outcome.SET_ASIDE, reason=reason)
     before = await ingest.count("ingest_outbox")
     wanted = RecordFilter(status=Status.ERROR, error_reason="too_long")
-    assert await ingest.browse.set_aside(wanted) == 2
+    assert await ingest.browse.count(wanted) == 2
     replayed = await ingest.browse.replay(wanted, lambda ids: f"{len(ids)} replayed".encode())
     assert replayed == [record.id for record in lease.records[:2]]
     assert await ingest.browse.replay(wanted, lambda ids: b"none") == []
     assert await ingest.count("ingest_outbox") == before + 1
     again = await ingest.lease()
     assert [(record.external_id, record.attempts) for record in again.records] == [("0", 1), ("1", 1)]
+
+
+async def test_a_replay_releases_what_waits(ingest: Any) -> None:
+    """Records without a time, as adoption leaves them, are handed out once somebody asks for them."""
+    await ingest.commit({"id": 1}, {"id": 2})
+    await ingest.sql("UPDATE {cache} SET available_at = NULL WHERE external_id = '1'")
+    wanted = RecordFilter(status=Status.PENDING, is_waiting=True)
+    assert await ingest.browse.count(wanted) == 1
+    assert len(await ingest.browse.replay(wanted, lambda ids: b"released")) == 1
+    assert sorted(record.external_id for record in (await ingest.lease()).records) == ["1", "2"]
 
 
 async def test_refusals_are_counted_not_listed(ingest: Any) -> None:

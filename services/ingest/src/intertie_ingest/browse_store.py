@@ -59,6 +59,8 @@ class RecordFilter:
     error_reason: str | None = None
     #: only those that have not expired
     is_fresh: bool = False
+    #: only those that no time has been set for
+    is_waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,14 +208,14 @@ class BrowseStore:
             row = (await connection.execute(select(cache).where(cache.c.id == number))).first()
         return None if row is None else _record(row)
 
-    async def set_aside(self, wanted: RecordFilter) -> int:
+    async def count(self, wanted: RecordFilter) -> int:
         """How many records a replay would take. Raises Unavailable."""
         query = select(func.count()).select_from(self._tables.cache).where(*self._narrowed(wanted))
         async with self._database.read() as connection:
             return int((await connection.execute(query)).scalar_one())
 
     async def replay(self, wanted: RecordFilter, message: Any) -> list[int]:
-        """Hands set-aside records to mapper again; gives their numbers, at most 10,000 at a time.
+        """Hands records to mapper, their attempts counted anew; gives their numbers, at most 10,000 at a time.
 
         `message(ids)` makes the audit's message. Raises Unavailable.
         """
@@ -260,6 +262,8 @@ class BrowseStore:
         conditions += [column.in_(sorted(values)) for column, values in many if values is not None]
         if wanted.is_fresh:
             conditions.append(or_(cache.expires_at.is_(None), cache.expires_at > utc_now()))
+        if wanted.is_waiting:
+            conditions.append(cache.available_at.is_(None))
         return conditions
 
 

@@ -127,7 +127,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
     async def ReplayRecords(
         self, request: ingest_pb2.ReplayRecordsRequest, context: Any
     ) -> ingest_pb2.ReplayRecordsResponse:
-        """Hands records that were set aside to mapper again."""
+        """Hands records that were set aside, or that wait, to mapper."""
         if not (request.ids or request.system or request.mapping or request.error_reason):
             raise convert.invalid("ids", "or system, mapping or error_reason must say which records")
         if len(request.ids) > _MOST_IDS:
@@ -137,16 +137,18 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
             ids=tuple(request.ids) or None,
             system_id=_system_id(configuration, request.system),
             mapping_ids=_mapping_ids(configuration, request.system, request.mapping),
-            status=Status.ERROR,
+            status=Status.PENDING if request.waiting else Status.ERROR,
             error_reason=request.error_reason or None,
+            is_waiting=request.waiting,
         )
         if request.dry_run:
-            return ingest_pb2.ReplayRecordsResponse(replayed=await self._browse.set_aside(wanted))
+            return ingest_pb2.ReplayRecordsResponse(replayed=await self._browse.count(wanted))
         selector: dict[str, object] = {
             "ids": list(request.ids),
             "system": request.system,
             "mapping": request.mapping,
             "error_reason": request.error_reason,
+            "waiting": request.waiting,
         }
         actor, request_id = current_principal().subject, current_request_id() or ""
 

@@ -973,7 +973,7 @@ Global___ReadCacheResponse: _TypeAlias = ReadCacheResponse  # noqa: Y015
 
 @_typing.final
 class ReplayRecordsRequest(_message.Message):
-    """Says which records to hand to mapper again. What is named narrows the choice; nothing named is refused."""
+    """Says which records to hand to mapper. What is named narrows the choice; nothing named is refused."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -982,6 +982,7 @@ class ReplayRecordsRequest(_message.Message):
     MAPPING_FIELD_NUMBER: _builtins.int
     ERROR_REASON_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
     system: _builtins.str
     """The name of a system."""
     mapping: _builtins.str
@@ -990,6 +991,10 @@ class ReplayRecordsRequest(_message.Message):
     """A reason of setting aside."""
     dry_run: _builtins.bool
     """Only says how many there are."""
+    waiting: _builtins.bool
+    """Chooses among the records that wait (pending, but not to be handed out yet: found at adoption, or of a mapping that
+    is not realtime) instead of those that were set aside.
+    """
     @_builtins.property
     def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Numbers of cached records."""
@@ -1002,10 +1007,11 @@ class ReplayRecordsRequest(_message.Message):
         mapping: _builtins.str = ...,
         error_reason: _builtins.str = ...,
         dry_run: _builtins.bool = ...,
+        waiting: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "error_reason", b"error_reason", "ids", b"ids", "mapping", b"mapping", "system", b"system"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "error_reason", b"error_reason", "ids", b"ids", "mapping", b"mapping", "system", b"system", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1013,7 +1019,7 @@ Global___ReplayRecordsRequest: _TypeAlias = ReplayRecordsRequest  # noqa: Y015
 
 @_typing.final
 class ReplayRecordsResponse(_message.Message):
-    """How many records were handed to mapper again."""
+    """How many records were handed to mapper."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -144,7 +144,7 @@ class IngestServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReplayRecords(self, request, context):
-        """Hands records that were set aside to mapper again.
+        """Hands records that were set aside, or that wait, to mapper.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,7 +35,7 @@ class IngestServiceStub:
     ReadCache: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ReadCacheRequest, _ingest_pb2.ReadCacheResponse]
     """Reads the cache of a system: records that are synced and have not expired. A module needs a grant to read."""
     ReplayRecords: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ReplayRecordsRequest, _ingest_pb2.ReplayRecordsResponse]
-    """Hands records that were set aside to mapper again."""
+    """Hands records that were set aside, or that wait, to mapper."""
 
 class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
     """Accepts deliveries, and shows what was accepted, what was refused and what is cached."""
@@ -112,6 +112,6 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ingest_pb2.ReplayRecordsRequest,
         context: _aio.ServicerContext[_ingest_pb2.ReplayRecordsRequest, _abc.Awaitable[_ingest_pb2.ReplayRecordsResponse]],
     ) -> _abc.Awaitable[_ingest_pb2.ReplayRecordsResponse]:
-        """Hands records that were set aside to mapper again."""
+        """Hands records that were set aside, or that wait, to mapper."""
 
 def add_IngestServiceServicer_to_server(servicer: IngestServiceServicer, server: _aio.Server) -> None: ...
