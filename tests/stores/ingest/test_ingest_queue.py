@@ -241,7 +241,7 @@ class TestOnMariaDB:
         await fill(ingest, 300)
         await ingest.sql("ANALYZE TABLE {cache}")
         for is_solo in (False, True):
-            query = ingest.queue._locked(is_solo=is_solo, most=5)
+            query = ingest.queue._locked(is_solo=is_solo).params(most=5)
             statement = str(query.compile(ingest.database._writer.sync_engine, compile_kwargs={"literal_binds": True}))
             (plan,) = await ingest.sql("EXPLAIN " + statement.replace("{", "{{").replace("}", "}}"))
             assert "filesort" not in (plan.Extra or "").lower()
@@ -254,7 +254,7 @@ class TestOnMariaDB:
         is_open, may_end = asyncio.Event(), asyncio.Event()
 
         async def hold(connection: Any) -> list[str]:
-            rows = (await connection.execute(ingest.queue._locked(is_solo=False, most=5))).all()
+            rows = (await connection.execute(ingest.queue._locked(is_solo=False), {"most": 5})).all()
             is_open.set()
             await may_end.wait()
             return [found.external_id for found in rows]

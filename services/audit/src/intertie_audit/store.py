@@ -15,6 +15,7 @@ from intertie_audit.tables import query_logs
 from intertie_chassis.database import Database
 from intertie_chassis.database_errors import is_duplicate_key
 from intertie_chassis.errors import Aborted
+from intertie_chassis.many_rows import ManyRows
 
 _MOST_ROWS = 500
 _MOST_CHARACTERS = 4_000_000
@@ -40,7 +41,8 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._logs = query_logs(database.table_prefix)
-        self._columns = [column for column in self._logs.columns if column.name != "id"]
+        self._columns = [column.name for column in self._logs.columns if column.name != "id"]
+        self._append = ManyRows(insert(self._logs), self._columns)
 
     async def append(self, entries: Sequence[Entry]) -> int:
         """Stores the entries in one transaction, in their order; gives how many were new.
@@ -70,8 +72,8 @@ class Store:
     async def _insert(self, entries: Sequence[Entry], connection: AsyncConnection) -> None:
         for chunk in _chunks(entries):
             # A bare INSERT … VALUES of placeholders: only this form does asyncmy send as one statement.
-            rows = [{column.name: getattr(entry, column.name) for column in self._columns} for entry in chunk]
-            await connection.execute(insert(self._logs), rows)
+            rows = [{name: getattr(entry, name) for name in self._columns} for entry in chunk]
+            await self._append.execute(connection, rows)
 
     async def _known(self, entries: Sequence[Entry]) -> set[str | None]:
         known: set[str | None] = set()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func, literal, literal_column, null, update
+from sqlalchemy import DateTime, bindparam, func, literal_column, null, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intertie_chassis.clock import utc_now
@@ -20,7 +20,10 @@ class CacheRows:
 
     def clock(self) -> Any:
         """The database's own time, as an expression: workers' clocks decide nothing."""
-        return func.now(literal_column("6")) if self.is_mysql else literal(utc_now())
+        if self.is_mysql:
+            return func.now(literal_column("6"))
+        # Read when the statement runs, so that a statement can be made once.
+        return bindparam("now", callable_=utc_now, type_=DateTime(), unique=True)
 
     def fingerprint(self) -> Any:
         """Of the data, as an expression: tells whether it was changed under a lease; SQLite has none."""

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Select, exists, insert, literal, literal_column, null, select, update
+from sqlalchemy import Integer, Select, bindparam, exists, insert, literal, literal_column, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intertie_chassis.database import Database
@@ -47,16 +47,18 @@ class QueueStore:
         self._rows = CacheRows(database, tables)
         self._cache = tables.cache
         self._endings = tables.endings
+        # Made once: making such a statement costs more than running it.
+        one: Any = literal_column("1")
+        self._look = select(*(exists(self._available(is_solo).with_only_columns(one)) for is_solo in (False, True)))
+        self._lock_fresh, self._lock_solo = self._locked(is_solo=False), self._locked(is_solo=True)
 
     async def lanes(self) -> tuple[bool, bool]:
         """Whether a record is available in the fresh and in the solo lane; a cheap look that locks nothing.
 
         Raises Unavailable.
         """
-        one: Any = literal_column("1")
-        look = select(*(exists(self._available(is_solo).with_only_columns(one)) for is_solo in (False, True)))
         async with self._database.read() as connection:
-            fresh, solo = tuple((await connection.execute(look)).one())
+            fresh, solo = tuple((await connection.execute(self._look)).one())
         return bool(fresh), bool(solo)
 
     async def lease(self, most: int, seconds: int, active: Collection[int], *, solo_first: bool) -> Lease | None:
@@ -78,7 +80,7 @@ class QueueStore:
     async def _claim_fresh(
         self, most: int, seconds: int, active: Collection[int], connection: AsyncConnection
     ) -> Claim:
-        rows = (await connection.execute(self._locked(is_solo=False, most=most))).all()
+        rows = (await connection.execute(self._lock_fresh, {"most": most})).all()
         held = await self._hold(connection, [row.id for row in rows if row.mapping_id not in active])
         rows = [row for row in rows if row.mapping_id in active]
         died = [row.id for row in rows if row.lease_token is not None]
@@ -93,7 +95,7 @@ class QueueStore:
         return Claim(await self._take(connection, fresh, seconds, foreign), False)
 
     async def _claim_solo(self, most: int, seconds: int, active: Collection[int], connection: AsyncConnection) -> Claim:
-        row = (await connection.execute(self._locked(is_solo=True, most=1))).first()
+        row = (await connection.execute(self._lock_solo, {"most": 1})).first()
         if row is None:
             return Claim(None, False)
         if row.mapping_id not in active:
@@ -243,12 +245,12 @@ class QueueStore:
             .with_hint(cache, f"FORCE INDEX ({CLAIM_INDEX})", "mysql")
         )
 
-    def _locked(self, *, is_solo: bool, most: int) -> Select[Any]:
+    def _locked(self, *, is_solo: bool) -> Select[Any]:
         columns = [self._cache.c[name] for name in _CLAIMED_COLUMNS]
         return (
             self._available(is_solo)
             .with_only_columns(*columns, self._rows.clock().label("now"))
-            .limit(most)
+            .limit(bindparam("most", type_=Integer()))
             .with_for_update(skip_locked=True)
         )
 

@@ -9,6 +9,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intertie_chassis.database import Database
+from intertie_chassis.many_rows import ManyRows
 from intertie_ingest.cache_store import CacheRows
 from intertie_ingest.model import Outcome, Settlement, Status
 from intertie_ingest.tables import Tables
@@ -20,6 +21,19 @@ class SettlementStore:
     def __init__(self, database: Database, tables: Tables) -> None:
         self._database = database
         self._rows = CacheRows(database, tables)
+        cache = self._rows.table
+        self._read = (
+            select(
+                *(cache.c[name] for name in _SETTLED_COLUMNS),
+                cache.c.lease_crc.is_(None).label("is_unsure"),
+                (cache.c.lease_crc == self._rows.fingerprint()).label("is_unchanged"),
+                self._rows.clock().label("now"),
+            )
+            .where(cache.c.id.in_(bindparam("ids", expanding=True)), cache.c.lease_token == bindparam("token"))
+            .order_by(cache.c.id)
+            .with_for_update()
+        )
+        self._write = self._settling()
 
     async def settle(self, token: str, settlements: Sequence[Settlement]) -> list[int]:
         """Writes what became of leased records; gives the numbers of those whose settlement did not hold.
@@ -32,24 +46,12 @@ class SettlementStore:
             return []
 
         async def work(connection: AsyncConnection) -> list[int]:
-            cache = self._rows.table
-            query = (
-                select(
-                    *(cache.c[name] for name in _SETTLED_COLUMNS),
-                    cache.c.lease_crc.is_(None).label("is_unsure"),
-                    (cache.c.lease_crc == self._rows.fingerprint()).label("is_unchanged"),
-                    self._rows.clock().label("now"),
-                )
-                .where(cache.c.id.in_(sorted(by_id)), cache.c.lease_token == token)
-                .order_by(cache.c.id)
-                .with_for_update()
-            )
-            rows = (await connection.execute(query)).all()
+            rows = (await connection.execute(self._read, {"ids": sorted(by_id), "token": token})).all()
             rows = [row for row in rows if row.revision == by_id[row.id].revision]
             held = [row for row in rows if row.is_unsure or row.is_unchanged]
             changed = [row.id for row in rows if not (row.is_unsure or row.is_unchanged)]
             if held:
-                await connection.execute(self._settling(), [self._settled(row, by_id[row.id]) for row in held])
+                await self._write.execute(connection, [self._settled(row, by_id[row.id]) for row in held])
             if changed:
                 now = literal(rows[0].now)
                 await self._rows.change(
@@ -83,16 +85,17 @@ class SettlementStore:
             return {"id": row.id, "system_id": 0, "mapping_id": 0, "external_id": "", "data_json": "{}", **values}
         return {"row": row.id, **values}
 
-    def _settling(self) -> Any:
+    def _settling(self) -> ManyRows:
         cache = self._rows.table
         freed = {"lease_token": "NULL", "lease_solo": "0", "crashes": "0", "lease_crc": "NULL"}
         constants: dict[str, Any] = {name: literal_column(value) for name, value in freed.items()}
         if self._rows.is_mysql:
             rows: Any = mysql.insert(cache)
-            return rows.on_duplicate_key_update(
+            rows = rows.on_duplicate_key_update(
                 **{name: rows.inserted[name] for name in _SETTLEMENT_COLUMNS}, **constants
             )
-        return (
+            return ManyRows(rows, [*_REQUIRED_COLUMNS, *_SETTLEMENT_COLUMNS])
+        return ManyRows(
             update(cache)
             .where(cache.c.id == bindparam("row"))
             .values({name: bindparam(name) for name in _SETTLEMENT_COLUMNS} | constants | self._rows.touched())
@@ -100,6 +103,7 @@ class SettlementStore:
 
 
 _SETTLED_COLUMNS = ["id", "revision", "local_id", "local_key", "last_synced_at"]
+_REQUIRED_COLUMNS = ["id", "system_id", "mapping_id", "external_id", "data_json"]
 _SETTLEMENT_COLUMNS = [
     "sync_status",
     "local_id",

@@ -19,6 +19,7 @@ from intertie_chassis import database_errors
 from intertie_chassis.clock import utc_now
 from intertie_chassis.database import Database
 from intertie_chassis.errors import Unavailable
+from intertie_chassis.many_rows import ManyRows
 from intertie_chassis.outbox import Outbox
 from intertie_ingest.errors import Clash, Refused
 from intertie_ingest.folding import DeliveryKey, Fold, NewDelivery, NewState, fold
@@ -42,17 +43,24 @@ class Store:
         self._outbox = outbox
         self._offset = timedelta()
         self._offset_until = 0.0
+        self._readings: dict[int, Any] = {}
         cache = tables.cache
         new = [cache.c[name] for name in _STATE_COLUMNS]
-        self._insert_states = insert(cache)
+        self._insert_deliveries = ManyRows(insert(tables.deliveries), [c.name for c in tables.deliveries.columns])
+        self._insert_endings = ManyRows(
+            insert(tables.endings), [c.name for c in tables.endings.columns if c.name != "id"]
+        )
+        written = ["system_id", "mapping_id", "external_id", *_STATE_COLUMNS]
+        self._insert_states = ManyRows(insert(cache), written)
         if database.dialect == "mysql":
             change: Any = mysql.insert(cache)
             columns = {column.name: change.inserted[column.name] for column in new}
-            self._change_states: Any = change.on_duplicate_key_update(
+            change = change.on_duplicate_key_update(
                 **columns, **{name: literal_column(value) for name, value in _FRESH.items()}
             )
+            self._change_states = ManyRows(change, ["id", *written])
         else:
-            self._change_states = (
+            self._change_states = ManyRows(
                 update(cache)
                 .where(cache.c.id == bindparam("row"))
                 .values(
@@ -157,18 +165,15 @@ class Store:
         places: dict[tuple[int, int], list[str]] = defaultdict(list)
         for system, external_id, mapping in keys:
             places[system, mapping].append(external_id)
-        asked = [
-            and_(cache.c.system_id == system, cache.c.mapping_id == mapping, cache.c.external_id.in_(external_ids))
-            for (system, mapping), external_ids in places.items()
-        ]
-        columns = [cache.c[name] for name in _READ_COLUMNS]
-        # Without the hint stale statistics may choose a scan.
-        by_key = select(*columns).where(or_(*asked)).with_hint(cache, f"FORCE INDEX ({RECORD_KEY})", "mysql")
-        rows = (await connection.execute(by_key)).all()
+        asked: dict[str, Any] = {}
+        for place, ((system, mapping), external_ids) in enumerate(places.items()):
+            asked |= {f"system_{place}": system, f"mapping_{place}": mapping, f"external_ids_{place}": external_ids}
+        rows = (await connection.execute(self._reading(len(places)), asked)).all()
         if rows and self._database.dialect == "mysql":
             # Locked in the order of their numbers, as claims and settlements lock: in the order of keys, groups and
             # settlements of the same records would deadlock. SQLite's transaction has the one writer's lock already.
             numbers = sorted(row.id for row in rows)
+            columns = [cache.c[name] for name in _READ_COLUMNS]
             by_number = select(*columns).where(cache.c.id.in_(numbers)).order_by(cache.c.id).with_for_update()
             rows = (await connection.execute(by_number)).all()
         return {
@@ -186,9 +191,31 @@ class Store:
             for row in rows
         }
 
+    def _reading(self, places: int) -> Any:
+        """Reads the records of so many mappings; made once, since making it costs more than running it."""
+        known = self._readings.get(places)
+        if known is None:
+            cache = self._tables.cache
+            asked = [
+                and_(
+                    cache.c.system_id == bindparam(f"system_{place}"),
+                    cache.c.mapping_id == bindparam(f"mapping_{place}"),
+                    cache.c.external_id.in_(bindparam(f"external_ids_{place}", expanding=True)),
+                )
+                for place in range(places)
+            ]
+            # Without the hint stale statistics may choose a scan.
+            known = (
+                select(*(cache.c[name] for name in _READ_COLUMNS))
+                .where(or_(*asked))
+                .with_hint(cache, f"FORCE INDEX ({RECORD_KEY})", "mysql")
+            )
+            self._readings[places] = known
+        return known
+
     async def _write(self, connection: AsyncConnection, folded: Fold, now: datetime) -> None:
         if folded.deliveries:
-            await connection.execute(insert(self._tables.deliveries), [_delivery_row(new) for new in folded.deliveries])
+            await self._insert_deliveries.execute(connection, [_delivery_row(new) for new in folded.deliveries])
         if folded.rerouted:
             await self._reroute(connection, folded.rerouted)
         new: list[tuple[Key, dict[str, Any]]] = []
@@ -204,9 +231,9 @@ class Store:
         for statement, rows in ((self._insert_states, new), (self._change_states, changed)):
             if rows:
                 rows.sort(key=lambda item: (item[0][0], item[0][2], item[0][1]))
-                await connection.execute(statement, [row for _, row in rows])
+                await statement.execute(connection, [row for _, row in rows])
         if folded.endings:
-            await connection.execute(insert(self._tables.endings), _ending_rows(folded.endings, now))
+            await self._insert_endings.execute(connection, _ending_rows(folded.endings, now))
 
     async def _reroute(self, connection: AsyncConnection, rerouted: Iterable[NewDelivery]) -> None:
         """Rare, since it needs a repetition after a change of the mappings: one statement for each is fine."""
