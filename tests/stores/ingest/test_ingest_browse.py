@@ -1,6 +1,6 @@
 """Looking at deliveries, records and refusals, and replaying what was set aside, on both stores."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from ingest_samples import INCIDENT, configuration, delivery, mapping, raw, system
@@ -67,6 +67,8 @@ async def test_pages_of_deliveries_meet_without_gap_or_overlap(ingest: Any) -> N
     assert paged == everything
     window = DeliveryFilter(received_after=start + timedelta(minutes=1), received_before=start + timedelta(minutes=3))
     assert len(await ingest.browse.deliveries(window, None, 50)) == 2
+    always = DeliveryFilter(received_after=datetime.min, received_before=datetime.max)
+    assert len(await ingest.browse.deliveries(always, None, 50)) == 5
     assert await ingest.browse.deliveries(DeliveryFilter(system_id=9), None, 50) == []
     assert await ingest.browse.delivery("unknown") is None
 

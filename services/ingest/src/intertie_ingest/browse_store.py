@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -42,7 +42,7 @@ from intertie_ingest.tables import Tables
 
 _MOST_REPLAYED = 10_000
 _MOST_KEYS = 500
-_SKEW = timedelta(hours=1)
+_SKEW_MILLISECONDS = 3_600_000
 _ULID_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _REMOVED = Fault(RecordReason.RECORD_REMOVED.value, "", RecordReason.RECORD_REMOVED.sentence)
 
@@ -94,12 +94,12 @@ class BrowseStore:
         if wanted.received_after is not None:
             query = query.where(
                 table.c.received_at >= wanted.received_after,
-                table.c.delivery_id >= _ulid_at(wanted.received_after - _SKEW),
+                table.c.delivery_id >= _ulid_at(wanted.received_after, -_SKEW_MILLISECONDS),
             )
         if wanted.received_before is not None:
             query = query.where(
                 table.c.received_at < wanted.received_before,
-                table.c.delivery_id < _ulid_at(wanted.received_before + _SKEW),
+                table.c.delivery_id < _ulid_at(wanted.received_before, _SKEW_MILLISECONDS),
             )
         if wanted.state is not None:
             query = query.where(self._stands(wanted.state))
@@ -303,9 +303,9 @@ def _record(row: Row[Any]) -> StoredRecord:
     )
 
 
-def _ulid_at(moment: datetime) -> str:
-    """The least ULID of a millisecond."""
-    value = max(0, int((moment - datetime(1970, 1, 1)).total_seconds() * 1000))
+def _ulid_at(moment: datetime, skew: int) -> str:
+    """The least ULID of a millisecond, so many milliseconds later; the first and last of all times have one too."""
+    value = max(0, int((moment - datetime(1970, 1, 1)).total_seconds() * 1000) + skew)
     digits = []
     for _ in range(10):
         digits.append(_ULID_DIGITS[value & 31])
