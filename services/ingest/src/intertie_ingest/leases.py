@@ -103,7 +103,8 @@ class Leases:
         stale = await self._settlements.settle(token, settlements)
         if token == self._small:
             self._small = ""
-            self._wakeup.ring()
+            if self._wakeup.released != self._small_at:
+                self._wakeup.ring()
         return stale
 
     async def extend(self, tokens: Sequence[str], seconds: int) -> list[str]:
