@@ -50,6 +50,7 @@ def target_system(suite: Suite) -> str:
         ("{s}", [JSON, SECRET], '{"id": "1"}'.encode("utf-16"), 400),
         ("{s}", [JSON, SECRET], b'{"id": NaN}', 400),
         ("{s}", [JSON, SECRET], b'{"id": "1", "n": 1e999}', 400),
+        ("{s}", [JSON, SECRET], b'{"id": "1", "n": 1e-99999999999999999999}', 400),
         ("{s}", [JSON, SECRET], b'{"id": "1", "n": ' + b"9" * 5000 + b"}", 400),
         ("{s}", [JSON, SECRET], DEEP, 400),
         ("{s}", [JSON, SECRET], b"[" * 100_000, 400),
