@@ -35,6 +35,7 @@ def writer_engine(url: str, pool_size: int) -> AsyncEngine:
         pool_size=pool_size,
         init=f"SET SESSION {_SESSION}",
         read_timeout=_READ_SECONDS,
+        always_ends=True,
     )
 
 
@@ -63,6 +64,7 @@ def _engine(
     init: str,
     read_timeout: float | None,
     read_only: bool = False,
+    always_ends: bool = False,
 ) -> AsyncEngine:
     options: dict[str, Any] = {"poolclass": NullPool}
     if pool_size is not None:
@@ -76,6 +78,10 @@ def _engine(
         }
     if isolation_level == "AUTOCOMMIT":
         options["skip_autocommit_rollback"] = True
+    if always_ends:
+        # Transactions are committed or rolled back where they are begun, and an interrupted connection is thrown away:
+        # the pool's own ROLLBACK after each COMMIT would be a round trip for nothing.
+        options["pool_reset_on_return"] = None
     address = make_url(url)
     _refuse_what_cannot_work(address)
     # Whatever character set the URL names: in a smaller one (`utf8` is) names and payloads would be lost or refused.
