@@ -109,6 +109,11 @@ class Plan:
                 name = table.name.removeprefix(self.prefix)
                 self.add_index(name, str(index.name), columns, reason, unique=bool(index.unique))
 
+    def require(self, *tables: str) -> None:
+        """Raises FailedPrecondition that names the first of these tables that is missing."""
+        for table in tables:
+            self._need(table)
+
     def make_transactional(self, *tables: str) -> None:
         """Plans that these tables move to InnoDB, where they are there with an engine that cannot roll back."""
         for table in tables:

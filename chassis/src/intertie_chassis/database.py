@@ -172,7 +172,12 @@ class Database:
             async with self._writer_lock, self._writer.begin() as connection:
                 return await work(connection)
         async with self._writer.begin() as connection:
-            return await work(connection)
+            try:
+                return await work(connection)
+            except exc.SQLAlchemyError as error:
+                if database_errors.is_denied(error):
+                    await connection.invalidate()  # what is granted meanwhile only sessions that begin later have
+                raise
 
     @asynccontextmanager
     async def exclusive(self, name: str, *, wait: float = 60.0) -> AsyncIterator[AsyncConnection]:

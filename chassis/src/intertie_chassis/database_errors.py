@@ -14,6 +14,8 @@ _MYSQL_AWAY = {
     1021,  # disk full
     1030,  # storage engine error
     1040,  # too many connections
+    1044,
+    1045,  # access denied, of a server that let us in before: a password that is being changed
     1053,  # server is shutting down
     1077,
     1078,
@@ -68,6 +70,7 @@ _MYSQL_DATA = {
     3819,  # check constraint (MySQL)
     4025,  # check constraint (MariaDB), also of JSON columns
 }
+_MYSQL_DENIED = {1142, 1143}
 _MYSQL_DUPLICATE = {1062, 1169, 1586, 1859}
 _SQLITE_CONFLICT = {5, 6}  # BUSY (with BUSY_SNAPSHOT), LOCKED
 _SQLITE_AWAY = {8, 10, 11, 13, 14, 26}  # READONLY, IOERR, CORRUPT, FULL, CANTOPEN, NOTADB
@@ -87,6 +90,12 @@ def is_data_error(error: BaseException) -> bool:
     if is_sqlite:
         return number is not None and number & 0xFF in _SQLITE_DATA
     return number in _MYSQL_DATA or (number is None and isinstance(error, (exc.DataError, exc.IntegrityError)))
+
+
+def is_denied(error: BaseException) -> bool:
+    """Whether the account may not do this to the table or the column: no fault of the data, and a grant mends it."""
+    number, is_sqlite = _number(error)
+    return not is_sqlite and number in _MYSQL_DENIED
 
 
 def is_conflict(error: BaseException) -> bool:

@@ -7,7 +7,9 @@ pre-ping replaces it; no dialect of our own is needed for that, and a test holds
 from pathlib import Path
 from typing import Any
 
+import asyncmy
 import structlog
+from asyncmy.constants.CR import CR_SERVER_LOST as CONNECTION_LOST
 from sqlalchemy import URL, event, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
@@ -87,6 +89,7 @@ def _engine(
     # Whatever character set the URL names: in a smaller one (`utf8` is) names and payloads would be lost or refused.
     address = address.difference_update_query(["charset"])
     connect: dict[str, Any] = {"connect_timeout": _CONNECT_SECONDS, "init_command": init, "charset": "utf8mb4"}
+    connect["async_creator_fn"] = _connect
     if address.password:
         # As bytes: of a text the driver makes latin-1, while servers and their command-line clients take UTF-8.
         connect["password"] = str(address.password).encode()
@@ -105,6 +108,14 @@ def _engine(
             cursor.close()
 
     return engine
+
+
+async def _connect(**options: Any) -> Any:
+    """The driver's connect, which under uvloop has no error for a server that hangs up at once, as a full one does."""
+    try:
+        return await asyncmy.connect(**options)
+    except RuntimeError as error:
+        raise asyncmy.errors.OperationalError(CONNECTION_LOST, "the server ended the connection at once") from error
 
 
 def _refuse_what_cannot_work(address: URL) -> None:

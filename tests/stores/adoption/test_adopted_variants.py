@@ -18,6 +18,7 @@ import requirement
 from existing_variants import OURS, VARIANTS, build_variant, columns_of, contents, definitions
 from intertie_chassis.adoption import Adopter, Plan, adopt_database
 from intertie_chassis.database import Database
+from intertie_chassis.errors import FailedPrecondition
 from intertie_chassis.migrations import Migrations
 from mariadb import MariaDBServer
 from suite import PREFIX, mysql
@@ -97,6 +98,17 @@ async def test_tables_without_transactions_get_them(url: str) -> None:
                        "AND ENGINE <> 'InnoDB' AND TABLE_TYPE = 'BASE TABLE'")  # fmt: skip
         assert cursor.fetchall() == ()
     assert all(f"{PREFIX}{table}" in definitions(url) for table in OURS)
+
+
+async def test_a_missing_table_is_named_before_anything_is_done(url: str) -> None:
+    """Half a deployment is no deployment; nothing was changed when it is said."""
+    build_variant(url, "without_foreign_keys")
+    with mysql(url) as connection, connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE {PREFIX}module_system_mappings")
+    before = definitions(url)
+    with pytest.raises(FailedPrecondition, match="module_system_mappings is missing"):
+        await _adopt(url)
+    assert definitions(url) == before
 
 
 async def test_what_php_inserts_in_any_time_zone_is_due_at_once(url: str) -> None:

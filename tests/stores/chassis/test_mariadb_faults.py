@@ -225,6 +225,27 @@ async def test_a_store_that_stops_answering_is_unavailable_and_heals(mariadb_ser
     await proxy.close()
 
 
+def test_under_uvloop_a_server_that_hangs_up_at_once_is_away() -> None:
+    """A server without a free connection does; the driver then has an error of its own that says nothing of it."""
+
+    async def main() -> None:
+        async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.transport.abort()
+
+        listening = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+        port = listening.sockets[0].getsockname()[1]
+        database = await Database.open(f"mysql://u:p@127.0.0.1:{port}/d")
+        for _ in range(20):
+            with pytest.raises(Unavailable):
+                async with database.read():
+                    pytest.fail("connected to nothing")
+        await database.close()
+        listening.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+
+
 async def test_a_server_that_is_away_is_waited_for(free_port: int) -> None:
     database = await Database.open(f"mysql://nobody:hunter2@127.0.0.1:{free_port}/nothing")
     with pytest.raises(Unavailable) as caught:
@@ -240,6 +261,32 @@ async def test_a_wrong_password_is_said_at_once_and_not_repeated(mariadb_server:
         await Database.open(f"mariadb://intertie:hunter2@127.0.0.1:{mariadb_server.port}/{database_name}")
     assert "hunter2" not in str(caught.value)
     assert database_name in str(caught.value)
+
+
+async def test_a_right_that_is_granted_later_is_used_at_once(
+    database: Database, mariadb_server: Any, mariadb_url: str
+) -> None:
+    """The server gives it to new sessions only, so those that were denied are not kept."""
+    name = mariadb_url.rpartition("/")[2]
+    account = f"'{name}'@'127.0.0.1'"
+
+    async def work(connection: AsyncConnection) -> None:
+        await connection.execute(text("UPDATE t SET value = 5 WHERE id = 1"))
+
+    with mariadb_server.connect() as administrator, administrator.cursor() as cursor:
+        cursor.execute(f"CREATE USER {account} IDENTIFIED BY 'least'")
+        cursor.execute(f"GRANT SELECT ON `{name}`.* TO {account}")
+        least = await Database.open(f"mysql://{name}:least@127.0.0.1:{mariadb_server.port}/{name}", pool_size=1)
+        with pytest.raises(exc.DBAPIError) as caught:
+            await least.transaction(work)
+        assert database_errors.is_denied(caught.value)
+        assert not database_errors.is_data_error(caught.value)
+        cursor.execute(f"GRANT UPDATE ON `{name}`.* TO {account}")
+        await least.transaction(work)
+        await least.close()
+        cursor.execute(f"DROP USER {account}")
+    async with database.read() as connection:
+        assert await connection.scalar(text("SELECT value FROM t WHERE id = 1")) == 5
 
 
 async def test_a_password_may_hold_any_character(mariadb_server: Any, mariadb_url: str) -> None:

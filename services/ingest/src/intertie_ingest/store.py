@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
+import structlog
 from sqlalchemy import and_, bindparam, exc, func, insert, literal_column, or_, select, update
 from sqlalchemy.dialects import mysql
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -27,6 +28,7 @@ from intertie_ingest.migrations.first_tables import RECORD_KEY
 from intertie_ingest.model import CachedState, Delivery, Key, KnownDelivery, RecordEnding, Status
 from intertie_ingest.tables import Tables
 
+_log = structlog.get_logger()
 _MOST_KEYS = 500
 _CLOCK_SECONDS = 10.0
 _CLOCK_MARGIN = timedelta(milliseconds=50)
@@ -96,6 +98,13 @@ class Store:
             if database_errors.error_number(error) in _NO_TABLES:
                 raise Unavailable(
                     "the ingest tables are not up to date; run `intertie db migrate`",
+                    reason="STORE_UNAVAILABLE",
+                    retry_after=5,
+                ) from error
+            if database_errors.is_denied(error):
+                _log.error("the account of the database lacks a right", cause=database_errors.constraint_text(error))
+                raise Unavailable(
+                    "the account of the database lacks a right that ingest needs; see its log",
                     reason="STORE_UNAVAILABLE",
                     retry_after=5,
                 ) from error

@@ -23,6 +23,7 @@ _KINDS = {
 
 async def adopt(plan: Plan) -> None:
     """Plan what is missing. Raises FailedPrecondition when a table is."""
+    plan.require(*(table for table, _, _ in _KINDS.values()))
     plan.make_transactional(*(table for table, _, _ in _KINDS.values()))
     _widen_driver(plan)
     await _number_duplicates(plan)
