@@ -62,7 +62,9 @@ class KeyRing:
         Raises StartupError when the data directory cannot be written or the key cannot be read.
         """
         try:
-            self.signing_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # The directory's too: the embedded databases in it hold the secrets of systems.
+            for directory in (self._data_dir, self.signing_path.parent):
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             with _locked(self.signing_path.parent / ".lock"):
                 if not self.signing_path.exists():
                     key = OKPKey.generate_key("Ed25519", private=True)

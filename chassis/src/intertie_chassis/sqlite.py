@@ -65,12 +65,15 @@ def _prepare(engine: AsyncEngine, *pragmas: str, begin: str) -> None:
 
 
 def make_directory(url: str) -> None:
-    """Makes the directory of the file. Raises StartupError when it cannot, and for a database in memory."""
+    """Makes the directory of the file, open to its owner alone.
+
+    Raises StartupError when it cannot, and for a database in memory.
+    """
     path = make_url(url).database
     if not path or path == ":memory:" or path.startswith("file:"):
         raise StartupError("a SQLite database must be a file: sqlite:////path/to/file.db")
     try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StartupError(f"the directory {Path(path).parent} cannot be made ({error.strerror})") from error
 
