@@ -4,7 +4,7 @@ from typing import Any
 
 from intertie.ingest.v1 import queue_pb2, queue_pb2_grpc
 from intertie_chassis.calls import time_remaining
-from intertie_ingest import convert
+from intertie_ingest import queue_convert
 from intertie_ingest.leases import Leases
 
 _ANSWER_SECONDS = 0.5
@@ -23,23 +23,25 @@ class QueueService(queue_pb2_grpc.RecordQueueServicer):
     ) -> queue_pb2.LeaseRecordsResponse:
         """Leases pending records; waits for some when there are none."""
         remaining = time_remaining()
-        wait = convert.wait_seconds(request)
+        wait = queue_convert.wait_seconds(request)
         if remaining is not None:
             # Records leased for a caller that no longer listens would lie until their lease ends.
             wait = min(wait, max(0.0, remaining - _ANSWER_SECONDS))
-        lease = await self._leases.lease(convert.most_records(request), convert.lease_seconds(request), wait)
-        return convert.lease_response(lease)
+        lease = await self._leases.lease(
+            queue_convert.most_records(request), queue_convert.lease_seconds(request), wait
+        )
+        return queue_convert.lease_response(lease)
 
     async def SettleRecords(
         self, request: queue_pb2.SettleRecordsRequest, context: Any
     ) -> queue_pb2.SettleRecordsResponse:
         """Says what became of leased records."""
-        stale = await self._leases.settle(convert.lease_token(request), convert.settlements(request))
+        stale = await self._leases.settle(queue_convert.lease_token(request), queue_convert.settlements(request))
         return queue_pb2.SettleRecordsResponse(stale_ids=stale)
 
     async def ExtendLeases(
         self, request: queue_pb2.ExtendLeasesRequest, context: Any
     ) -> queue_pb2.ExtendLeasesResponse:
         """Keeps leases from expiring."""
-        lost = await self._leases.extend(convert.lease_tokens(request), convert.lease_seconds(request))
+        lost = await self._leases.extend(queue_convert.lease_tokens(request), queue_convert.lease_seconds(request))
         return queue_pb2.ExtendLeasesResponse(lost_tokens=lost)

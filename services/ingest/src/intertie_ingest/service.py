@@ -7,7 +7,7 @@ from intertie.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from intertie_chassis.calls import current_request_id
 from intertie_chassis.identity import current_principal
 from intertie_chassis.paging import encode_token, page_size
-from intertie_ingest import audit_convert, convert, errors
+from intertie_ingest import audit_convert, browse_convert, convert, errors, field_convert
 from intertie_ingest.accept import Acceptor
 from intertie_ingest.browse_store import BrowseStore, DeliveryFilter, RecordFilter
 from intertie_ingest.configuration import CompiledSystem, Configuration
@@ -59,33 +59,33 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         configuration, size = self._snapshot.configuration(), page_size(request.page_size)
         wanted = DeliveryFilter(
             _system_id(configuration, request.system),
-            convert.delivery_state(request.state),
-            convert.moment(request.received_after) if request.HasField("received_after") else None,
-            convert.moment(request.received_before) if request.HasField("received_before") else None,
+            browse_convert.delivery_state(request.state),
+            field_convert.moment(request.received_after) if request.HasField("received_after") else None,
+            field_convert.moment(request.received_before) if request.HasField("received_before") else None,
         )
-        found = await self._browse.deliveries(wanted, convert.delivery_position(request), size + 1)
+        found = await self._browse.deliveries(wanted, browse_convert.delivery_position(request), size + 1)
         token = encode_token([found[size - 1].delivery_id], request) if len(found) > size else ""
         return ingest_pb2.ListDeliveriesResponse(
-            deliveries=[convert.delivery(one, configuration, with_body=False) for one in found[:size]],
+            deliveries=[browse_convert.delivery(one, configuration, with_body=False) for one in found[:size]],
             next_page_token=token,
         )
 
     async def GetDelivery(self, request: ingest_pb2.GetDeliveryRequest, context: Any) -> ingest_pb2.Delivery:
         """Gets a delivery with its body and how each of its records ended."""
-        found = await self._browse.delivery(request.delivery_id) if convert.is_id(request.delivery_id) else None
+        found = await self._browse.delivery(request.delivery_id) if field_convert.is_id(request.delivery_id) else None
         if found is None:
             raise errors.DeliveryNotFound(metadata={"delivery_id": request.delivery_id[:64]})
-        return convert.delivery(found, self._snapshot.configuration(), with_body=True)
+        return browse_convert.delivery(found, self._snapshot.configuration(), with_body=True)
 
     async def ListRejections(
         self, request: ingest_pb2.ListRejectionsRequest, context: Any
     ) -> ingest_pb2.ListRejectionsResponse:
         """Lists what was refused, the newest first."""
-        size, before = page_size(request.page_size), convert.rejection_position(request)
+        size, before = page_size(request.page_size), browse_convert.rejection_position(request)
         found = await self._rejections.page(request.system, request.reason, before, size + 1)
         token = encode_token([found[size - 1].id], request) if len(found) > size else ""
         return ingest_pb2.ListRejectionsResponse(
-            rejections=[convert.rejection(one) for one in found[:size]], next_page_token=token
+            rejections=[browse_convert.rejection(one) for one in found[:size]], next_page_token=token
         )
 
     async def ListRecords(self, request: ingest_pb2.ListRecordsRequest, context: Any) -> ingest_pb2.ListRecordsResponse:
@@ -95,7 +95,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
             system_id=_system_id(configuration, request.system),
             mapping_ids=_mapping_ids(configuration, request.system, request.mapping),
             external_id=request.external_id or None,
-            status=convert.sync_status(request.sync_status),
+            status=browse_convert.sync_status(request.sync_status),
             error_reason=request.error_reason or None,
         )
         records, token = await self._page(request, wanted, configuration)
@@ -106,7 +106,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         found = await self._browse.record(request.id)
         if found is None:
             raise errors.RecordNotFound(metadata={"id": str(request.id)})
-        return convert.record(found, self._snapshot.configuration())
+        return browse_convert.record(found, self._snapshot.configuration())
 
     async def ReadCache(self, request: ingest_pb2.ReadCacheRequest, context: Any) -> ingest_pb2.ReadCacheResponse:
         """Reads records of a system that are synced and have not expired."""
@@ -129,9 +129,9 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
     ) -> ingest_pb2.ReplayRecordsResponse:
         """Hands records that were set aside, or that wait, to mapper."""
         if not (request.ids or request.system or request.mapping or request.error_reason):
-            raise convert.invalid("ids", "or system, mapping or error_reason must say which records")
+            raise field_convert.invalid("ids", "or system, mapping or error_reason must say which records")
         if len(request.ids) > _MOST_IDS:
-            raise convert.invalid("ids", f"must be at most {_MOST_IDS}")
+            raise field_convert.invalid("ids", f"must be at most {_MOST_IDS}")
         configuration = self._snapshot.configuration()
         wanted = RecordFilter(
             ids=tuple(request.ids) or None,
@@ -166,9 +166,9 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         configuration: Configuration,
     ) -> tuple[list[ingest_pb2.Record], str]:
         size = page_size(request.page_size)
-        found = await self._browse.records(wanted, convert.record_position(request), size + 1)
-        token = convert.record_token(found[size - 1], request) if len(found) > size else ""
-        return [convert.record(one, configuration) for one in found[:size]], token
+        found = await self._browse.records(wanted, browse_convert.record_position(request), size + 1)
+        token = browse_convert.record_token(found[size - 1], request) if len(found) > size else ""
+        return [browse_convert.record(one, configuration) for one in found[:size]], token
 
 
 def _system_id(configuration: Configuration, name: str) -> int | None:
@@ -198,7 +198,7 @@ def _readable(configuration: Configuration, name: str) -> CompiledSystem:
     Raises GrantMissing for a module without a grant, also for a system that does not exist, else SystemNotFound.
     """
     if not name:
-        raise convert.invalid("system", "must name a system")
+        raise field_convert.invalid("system", "must name a system")
     system, principal = configuration.by_name.get(name), current_principal()
     if principal.role == "module" and (system is None or not system.may(principal.name, "read")):
         raise errors.GrantMissing("the module has no active grant to read this system", metadata={"system": name})
