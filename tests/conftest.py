@@ -1,13 +1,25 @@
 """Fixtures of all rings: databases on both stores, free ports, and the closing line about what was skipped."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import processes
 import requirement
 from mariadb import MariaDBServer, find
+
+# No test fails for the machine's speed. Developers' runs explore; CI repeats the same examples, so that what is green
+# stays green and what fails there fails again here.
+settings.register_profile(
+    "intertie",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+)
+settings.load_profile("intertie")
 
 
 @pytest.fixture(scope="session")
