@@ -19,6 +19,6 @@ def suite(request: pytest.FixtureRequest, tmp_path: Path, _mariadb_if_here: Mari
             requirement.missing("mariadb", "install mariadb-server")
         database_url = _mariadb_if_here.url(_mariadb_if_here.create_database())
     # A killed mapper's records come back when their lease expires; a minute of that proves no more than seconds.
-    running = Suite(tmp_path / "suite", database_url, {"INTERTIE_MAPPER_LEASE_SECONDS": "5"}).start()
+    running = Suite(tmp_path / "suite", database_url, {"INTERTIE_MAPPER_LEASE_SECONDS": "10"}).start()
     yield running
     running.stop()
