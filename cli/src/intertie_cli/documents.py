@@ -1,6 +1,7 @@
 """Messages as JSON: protobuf's own form, with the JSON documents that travel as bytes put in as what they are."""
 
 import base64
+import contextlib
 import json
 from typing import Any
 
@@ -49,10 +50,8 @@ def _parsed(raw: bytes) -> Any:
 
 def body_of(raw: bytes) -> Any:
     """A body that may be anything: the document if it is JSON, else its text, else its base64."""
-    try:
+    with contextlib.suppress(ValueError):
         return json.loads(raw)
-    except ValueError:
-        pass
     try:
         return raw.decode()
     except UnicodeDecodeError:
