@@ -110,6 +110,40 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """It exists already; more specific reasons exist for most. (ALREADY_EXISTS)"""
     ERROR_REASON_FAILED_PRECONDITION: _ErrorReason.ValueType  # 43
     """The present state does not allow this; more specific reasons exist for most. (FAILED_PRECONDITION)"""
+    ERROR_REASON_QUERY_REFUSED: _ErrorReason.ValueType  # 44
+    """The statement is not one that may be run: not a single statement of an allowed kind, with allowed functions and
+    tables, within the limits. (INVALID_ARGUMENT)
+    """
+    ERROR_REASON_QUERY_FAILED: _ErrorReason.ValueType  # 45
+    """The external database does not accept the statement or its parameters. (INVALID_ARGUMENT)"""
+    ERROR_REASON_QUERY_TIMED_OUT: _ErrorReason.ValueType  # 46
+    """The external database did not finish the statement in time. (DEADLINE_EXCEEDED)"""
+    ERROR_REASON_QUERY_NOT_PERMITTED: _ErrorReason.ValueType  # 47
+    """The module's grant does not cover this table, column, kind of statement, endpoint or method. (PERMISSION_DENIED)"""
+    ERROR_REASON_MODULE_MISMATCH: _ErrorReason.ValueType  # 48
+    """The request names another module than the caller's token. (PERMISSION_DENIED)"""
+    ERROR_REASON_NO_CONNECTION: _ErrorReason.ValueType  # 49
+    """The system has no active connection of the fitting type. (FAILED_PRECONDITION)"""
+    ERROR_REASON_CONNECTION_UNUSABLE: _ErrorReason.ValueType  # 50
+    """The connection is not configured so that it can be used. (FAILED_PRECONDITION)"""
+    ERROR_REASON_ADDRESS_NOT_ALLOWED: _ErrorReason.ValueType  # 51
+    """The address is not one that operators have allowed; the same for every such address. (INVALID_ARGUMENT)"""
+    ERROR_REASON_EXTERNAL_UNAVAILABLE: _ErrorReason.ValueType  # 52
+    """The external system cannot be reached, or says that it is overloaded; try again. (UNAVAILABLE)"""
+    ERROR_REASON_EXTERNAL_TIMED_OUT: _ErrorReason.ValueType  # 53
+    """The external system did not answer in time. (DEADLINE_EXCEEDED)"""
+    ERROR_REASON_EXTERNAL_REFUSED: _ErrorReason.ValueType  # 54
+    """The external system answered with an error; the metadata has its status. (FAILED_PRECONDITION)"""
+    ERROR_REASON_EXTERNAL_NOT_FOUND: _ErrorReason.ValueType  # 55
+    """The external system has no such thing. (NOT_FOUND)"""
+    ERROR_REASON_EXTERNAL_INVALID: _ErrorReason.ValueType  # 56
+    """The external system's answer is larger than the limit, or not what it says it is. (FAILED_PRECONDITION)"""
+    ERROR_REASON_NO_SOURCE: _ErrorReason.ValueType  # 57
+    """The mapping has nothing to read from: no source_table, or no key to read it by. (FAILED_PRECONDITION)"""
+    ERROR_REASON_RUN_NOT_FOUND: _ErrorReason.ValueType  # 58
+    """There is no sync run of this id. (NOT_FOUND)"""
+    ERROR_REASON_RUN_STATE: _ErrorReason.ValueType  # 59
+    """The sync run is not in a state that allows this. (FAILED_PRECONDITION)"""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused. The name without its prefix is the `reason` of the google.rpc.ErrorInfo that every error
@@ -204,4 +238,38 @@ ERROR_REASON_ALREADY_EXISTS: ErrorReason.ValueType  # 42
 """It exists already; more specific reasons exist for most. (ALREADY_EXISTS)"""
 ERROR_REASON_FAILED_PRECONDITION: ErrorReason.ValueType  # 43
 """The present state does not allow this; more specific reasons exist for most. (FAILED_PRECONDITION)"""
+ERROR_REASON_QUERY_REFUSED: ErrorReason.ValueType  # 44
+"""The statement is not one that may be run: not a single statement of an allowed kind, with allowed functions and
+tables, within the limits. (INVALID_ARGUMENT)
+"""
+ERROR_REASON_QUERY_FAILED: ErrorReason.ValueType  # 45
+"""The external database does not accept the statement or its parameters. (INVALID_ARGUMENT)"""
+ERROR_REASON_QUERY_TIMED_OUT: ErrorReason.ValueType  # 46
+"""The external database did not finish the statement in time. (DEADLINE_EXCEEDED)"""
+ERROR_REASON_QUERY_NOT_PERMITTED: ErrorReason.ValueType  # 47
+"""The module's grant does not cover this table, column, kind of statement, endpoint or method. (PERMISSION_DENIED)"""
+ERROR_REASON_MODULE_MISMATCH: ErrorReason.ValueType  # 48
+"""The request names another module than the caller's token. (PERMISSION_DENIED)"""
+ERROR_REASON_NO_CONNECTION: ErrorReason.ValueType  # 49
+"""The system has no active connection of the fitting type. (FAILED_PRECONDITION)"""
+ERROR_REASON_CONNECTION_UNUSABLE: ErrorReason.ValueType  # 50
+"""The connection is not configured so that it can be used. (FAILED_PRECONDITION)"""
+ERROR_REASON_ADDRESS_NOT_ALLOWED: ErrorReason.ValueType  # 51
+"""The address is not one that operators have allowed; the same for every such address. (INVALID_ARGUMENT)"""
+ERROR_REASON_EXTERNAL_UNAVAILABLE: ErrorReason.ValueType  # 52
+"""The external system cannot be reached, or says that it is overloaded; try again. (UNAVAILABLE)"""
+ERROR_REASON_EXTERNAL_TIMED_OUT: ErrorReason.ValueType  # 53
+"""The external system did not answer in time. (DEADLINE_EXCEEDED)"""
+ERROR_REASON_EXTERNAL_REFUSED: ErrorReason.ValueType  # 54
+"""The external system answered with an error; the metadata has its status. (FAILED_PRECONDITION)"""
+ERROR_REASON_EXTERNAL_NOT_FOUND: ErrorReason.ValueType  # 55
+"""The external system has no such thing. (NOT_FOUND)"""
+ERROR_REASON_EXTERNAL_INVALID: ErrorReason.ValueType  # 56
+"""The external system's answer is larger than the limit, or not what it says it is. (FAILED_PRECONDITION)"""
+ERROR_REASON_NO_SOURCE: ErrorReason.ValueType  # 57
+"""The mapping has nothing to read from: no source_table, or no key to read it by. (FAILED_PRECONDITION)"""
+ERROR_REASON_RUN_NOT_FOUND: ErrorReason.ValueType  # 58
+"""There is no sync run of this id. (NOT_FOUND)"""
+ERROR_REASON_RUN_STATE: ErrorReason.ValueType  # 59
+"""The sync run is not in a state that allows this. (FAILED_PRECONDITION)"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

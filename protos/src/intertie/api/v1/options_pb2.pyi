@@ -88,8 +88,11 @@ class Access(_message.Message):
 Global___Access: _TypeAlias = Access  # noqa: Y015
 
 ACCESS_FIELD_NUMBER: _builtins.int
+LONGEST_SECONDS_FIELD_NUMBER: _builtins.int
 JSON_FIELD_NUMBER: _builtins.int
 access: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Access]
 """Who may call the method. A method without it is denied to all."""
+longest_seconds: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, _builtins.int]
+"""How long the gateway waits for the method, in seconds; 0: as long as for any. Services keep to it."""
 json: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.bool]
 """The bytes of this field are a JSON document: over HTTP it stands in the body as the JSON that it is."""

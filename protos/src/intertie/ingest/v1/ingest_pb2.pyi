@@ -449,7 +449,7 @@ class DeliveryRecord(_message.Message):
     message: _builtins.str
     """Why it was set aside, for people."""
     superseded_by: _builtins.str
-    """The delivery that overtook it."""
+    """The delivery, or the sync's run, that overtook it."""
     def __init__(
         self,
         *,
@@ -970,6 +970,56 @@ class ReadCacheResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReadCacheResponse: _TypeAlias = ReadCacheResponse  # noqa: Y015
+
+@_typing.final
+class ListCachedRecordsRequest(_message.Message):
+    """Asks for all that the cache of a system holds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYSTEM_FIELD_NUMBER: _builtins.int
+    MAPPING_FIELD_NUMBER: _builtins.int
+    system: _builtins.str
+    """The name of the system."""
+    mapping: _builtins.str
+    """The name of a mapping; empty: all."""
+    def __init__(
+        self,
+        *,
+        system: _builtins.str = ...,
+        mapping: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mapping", b"mapping", "system", b"system"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCachedRecordsRequest: _TypeAlias = ListCachedRecordsRequest  # noqa: Y015
+
+@_typing.final
+class ListCachedRecordsResponse(_message.Message):
+    """Some of the records."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___Record]:
+        """The records."""
+
+    def __init__(
+        self,
+        *,
+        records: _abc.Iterable[Global___Record] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["records", b"records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCachedRecordsResponse: _TypeAlias = ListCachedRecordsResponse  # noqa: Y015
 
 @_typing.final
 class ReplayRecordsRequest(_message.Message):

@@ -75,6 +75,11 @@ class IngestServiceStub:
                 request_serializer=intertie_dot_ingest_dot_v1_dot_ingest__pb2.ReadCacheRequest.SerializeToString,
                 response_deserializer=intertie_dot_ingest_dot_v1_dot_ingest__pb2.ReadCacheResponse.FromString,
                 _registered_method=True)
+        self.ListCachedRecords = channel.unary_stream(
+                '/intertie.ingest.v1.IngestService/ListCachedRecords',
+                request_serializer=intertie_dot_ingest_dot_v1_dot_ingest__pb2.ListCachedRecordsRequest.SerializeToString,
+                response_deserializer=intertie_dot_ingest_dot_v1_dot_ingest__pb2.ListCachedRecordsResponse.FromString,
+                _registered_method=True)
         self.ReplayRecords = channel.unary_unary(
                 '/intertie.ingest.v1.IngestService/ReplayRecords',
                 request_serializer=intertie_dot_ingest_dot_v1_dot_ingest__pb2.ReplayRecordsRequest.SerializeToString,
@@ -143,6 +148,13 @@ class IngestServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListCachedRecords(self, request, context):
+        """Streams what the cache of a system holds, as ReadCache, in the order of external ids. A module needs a grant to read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReplayRecords(self, request, context):
         """Hands records that were set aside, or that wait, to mapper.
         """
@@ -192,6 +204,11 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.ReadCache,
                     request_deserializer=intertie_dot_ingest_dot_v1_dot_ingest__pb2.ReadCacheRequest.FromString,
                     response_serializer=intertie_dot_ingest_dot_v1_dot_ingest__pb2.ReadCacheResponse.SerializeToString,
+            ),
+            'ListCachedRecords': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListCachedRecords,
+                    request_deserializer=intertie_dot_ingest_dot_v1_dot_ingest__pb2.ListCachedRecordsRequest.FromString,
+                    response_serializer=intertie_dot_ingest_dot_v1_dot_ingest__pb2.ListCachedRecordsResponse.SerializeToString,
             ),
             'ReplayRecords': grpc.unary_unary_rpc_method_handler(
                     servicer.ReplayRecords,
@@ -416,6 +433,33 @@ class IngestService:
             '/intertie.ingest.v1.IngestService/ReadCache',
             intertie_dot_ingest_dot_v1_dot_ingest__pb2.ReadCacheRequest.SerializeToString,
             intertie_dot_ingest_dot_v1_dot_ingest__pb2.ReadCacheResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCachedRecords(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/intertie.ingest.v1.IngestService/ListCachedRecords',
+            intertie_dot_ingest_dot_v1_dot_ingest__pb2.ListCachedRecordsRequest.SerializeToString,
+            intertie_dot_ingest_dot_v1_dot_ingest__pb2.ListCachedRecordsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -34,6 +34,8 @@ class IngestServiceStub:
     """Gets a cached record by its number."""
     ReadCache: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ReadCacheRequest, _ingest_pb2.ReadCacheResponse]
     """Reads the cache of a system: records that are synced and have not expired. A module needs a grant to read."""
+    ListCachedRecords: _aio.UnaryStreamMultiCallable[_ingest_pb2.ListCachedRecordsRequest, _ingest_pb2.ListCachedRecordsResponse]
+    """Streams what the cache of a system holds, as ReadCache, in the order of external ids. A module needs a grant to read."""
     ReplayRecords: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ReplayRecordsRequest, _ingest_pb2.ReplayRecordsResponse]
     """Hands records that were set aside, or that wait, to mapper."""
 
@@ -105,6 +107,14 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_ingest_pb2.ReadCacheRequest, _abc.Awaitable[_ingest_pb2.ReadCacheResponse]],
     ) -> _abc.Awaitable[_ingest_pb2.ReadCacheResponse]:
         """Reads the cache of a system: records that are synced and have not expired. A module needs a grant to read."""
+
+    @_abc_1.abstractmethod
+    def ListCachedRecords(
+        self,
+        request: _ingest_pb2.ListCachedRecordsRequest,
+        context: _aio.ServicerContext[_ingest_pb2.ListCachedRecordsRequest, _abc.AsyncIterator[_ingest_pb2.ListCachedRecordsResponse]],
+    ) -> _abc.AsyncIterator[_ingest_pb2.ListCachedRecordsResponse]:
+        """Streams what the cache of a system holds, as ReadCache, in the order of external ids. A module needs a grant to read."""
 
     @_abc_1.abstractmethod
     def ReplayRecords(

@@ -48,6 +48,11 @@ class RecordQueueStub:
                 request_serializer=intertie_dot_ingest_dot_v1_dot_queue__pb2.SettleRecordsRequest.SerializeToString,
                 response_deserializer=intertie_dot_ingest_dot_v1_dot_queue__pb2.SettleRecordsResponse.FromString,
                 _registered_method=True)
+        self.AnnounceRecords = channel.unary_unary(
+                '/intertie.ingest.v1.RecordQueue/AnnounceRecords',
+                request_serializer=intertie_dot_ingest_dot_v1_dot_queue__pb2.AnnounceRecordsRequest.SerializeToString,
+                response_deserializer=intertie_dot_ingest_dot_v1_dot_queue__pb2.AnnounceRecordsResponse.FromString,
+                _registered_method=True)
         self.ExtendLeases = channel.unary_unary(
                 '/intertie.ingest.v1.RecordQueue/ExtendLeases',
                 request_serializer=intertie_dot_ingest_dot_v1_dot_queue__pb2.ExtendLeasesRequest.SerializeToString,
@@ -76,6 +81,13 @@ class RecordQueueServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AnnounceRecords(self, request, context):
+        """Says that records have been made available, so that who waits for some looks at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExtendLeases(self, request, context):
         """Keeps leases from expiring while their records are worked on.
         """
@@ -95,6 +107,11 @@ def add_RecordQueueServicer_to_server(servicer, server):
                     servicer.SettleRecords,
                     request_deserializer=intertie_dot_ingest_dot_v1_dot_queue__pb2.SettleRecordsRequest.FromString,
                     response_serializer=intertie_dot_ingest_dot_v1_dot_queue__pb2.SettleRecordsResponse.SerializeToString,
+            ),
+            'AnnounceRecords': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnnounceRecords,
+                    request_deserializer=intertie_dot_ingest_dot_v1_dot_queue__pb2.AnnounceRecordsRequest.FromString,
+                    response_serializer=intertie_dot_ingest_dot_v1_dot_queue__pb2.AnnounceRecordsResponse.SerializeToString,
             ),
             'ExtendLeases': grpc.unary_unary_rpc_method_handler(
                     servicer.ExtendLeases,
@@ -160,6 +177,33 @@ class RecordQueue:
             '/intertie.ingest.v1.RecordQueue/SettleRecords',
             intertie_dot_ingest_dot_v1_dot_queue__pb2.SettleRecordsRequest.SerializeToString,
             intertie_dot_ingest_dot_v1_dot_queue__pb2.SettleRecordsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnnounceRecords(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intertie.ingest.v1.RecordQueue/AnnounceRecords',
+            intertie_dot_ingest_dot_v1_dot_queue__pb2.AnnounceRecordsRequest.SerializeToString,
+            intertie_dot_ingest_dot_v1_dot_queue__pb2.AnnounceRecordsResponse.FromString,
             options,
             channel_credentials,
             insecure,

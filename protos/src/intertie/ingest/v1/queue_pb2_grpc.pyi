@@ -24,6 +24,8 @@ class RecordQueueStub:
     """Leases pending records; waits for some when there are none."""
     SettleRecords: _aio.UnaryUnaryMultiCallable[_queue_pb2.SettleRecordsRequest, _queue_pb2.SettleRecordsResponse]
     """Says what became of leased records. What is settled late, or changed meanwhile, is left as it is and said so."""
+    AnnounceRecords: _aio.UnaryUnaryMultiCallable[_queue_pb2.AnnounceRecordsRequest, _queue_pb2.AnnounceRecordsResponse]
+    """Says that records have been made available, so that who waits for some looks at once."""
     ExtendLeases: _aio.UnaryUnaryMultiCallable[_queue_pb2.ExtendLeasesRequest, _queue_pb2.ExtendLeasesResponse]
     """Keeps leases from expiring while their records are worked on."""
 
@@ -49,6 +51,14 @@ class RecordQueueServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_queue_pb2.SettleRecordsRequest, _abc.Awaitable[_queue_pb2.SettleRecordsResponse]],
     ) -> _abc.Awaitable[_queue_pb2.SettleRecordsResponse]:
         """Says what became of leased records. What is settled late, or changed meanwhile, is left as it is and said so."""
+
+    @_abc_1.abstractmethod
+    def AnnounceRecords(
+        self,
+        request: _queue_pb2.AnnounceRecordsRequest,
+        context: _aio.ServicerContext[_queue_pb2.AnnounceRecordsRequest, _abc.Awaitable[_queue_pb2.AnnounceRecordsResponse]],
+    ) -> _abc.Awaitable[_queue_pb2.AnnounceRecordsResponse]:
+        """Says that records have been made available, so that who waits for some looks at once."""
 
     @_abc_1.abstractmethod
     def ExtendLeases(

@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from intertie.api.v1 import options_pb2 as intertie_dot_api_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fintertie/registry/v1/feed.proto\x12\x14intertie.registry.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1dintertie/api/v1/options.proto\"\xa2\x02\n\x13SystemConfiguration\x12\x10\n\x02id\x18\x01 \x01(\rB\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tis_active\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12H\n\x0b\x63onnections\x18\x04 \x03(\x0b\x32-.intertie.registry.v1.ConnectionConfigurationB\x04\xe2\x41\x01\x03\x12\x42\n\x08mappings\x18\x05 \x03(\x0b\x32*.intertie.registry.v1.MappingConfigurationB\x04\xe2\x41\x01\x03\x12>\n\x06grants\x18\x06 \x03(\x0b\x32(.intertie.registry.v1.GrantConfigurationB\x04\xe2\x41\x01\x03\"\x82\x01\n\x17\x43onnectionConfiguration\x12\x10\n\x02id\x18\x01 \x01(\rB\x04\xe2\x41\x01\x03\x12\x1d\n\x0f\x63onnection_type\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tis_active\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x1d\n\x0b\x63onfig_json\x18\x04 \x01(\x0c\x42\x08\xe2\x41\x01\x03\xf0\xe0\x18\x01\"\xcd\x01\n\x14MappingConfiguration\x12\x10\n\x02id\x18\x01 \x01(\rB\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0ctarget_table\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12 \n\x0emapping_config\x18\x04 \x01(\x0c\x42\x08\xe2\x41\x01\x03\xf0\xe0\x18\x01\x12\x1c\n\x0esync_frequency\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tis_active\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0csource_table\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\"\x9a\x01\n\x12GrantConfiguration\x12\x10\n\x02id\x18\x01 \x01(\rB\x04\xe2\x41\x01\x03\x12\x19\n\x0bmodule_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x61\x63\x63\x65ss_type\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12#\n\x11query_permissions\x18\x04 \x01(\x0c\x42\x08\xe2\x41\x01\x03\xf0\xe0\x18\x01\x12\x17\n\tis_active\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x03\"\x1b\n\x19WatchConfigurationRequest\"\xb0\x01\n\x1aWatchConfigurationResponse\x12@\n\x07systems\x18\x01 \x03(\x0b\x32).intertie.registry.v1.SystemConfigurationB\x04\xe2\x41\x01\x03\x12 \n\x12removed_system_ids\x18\x02 \x03(\rB\x04\xe2\x41\x01\x03\x12\x16\n\x08snapshot\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x16\n\x08\x63omplete\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x03\x32\x93\x01\n\x0cRegistryFeed\x12\x82\x01\n\x12WatchConfiguration\x12/.intertie.registry.v1.WatchConfigurationRequest\x1a\x30.intertie.registry.v1.WatchConfigurationResponse\"\x07\xea\xe0\x18\x03\n\x01\x05\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fintertie/registry/v1/feed.proto\x12\x14intertie.registry.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dintertie/api/v1/options.proto\"\xa2\x02\n\x13SystemConfiguration\x12\x10\n\x02id\x18\x01 \x01(\rB\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tis_active\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12H\n\x0b\x63onnections\x18\x04 \x03(\x0b\x32-.intertie.registry.v1.ConnectionConfigurationB\x04\xe2\x41\x01\x03\x12\x42\n\x08mappings\x18\x05 \x03(\x0b\x32*.intertie.registry.v1.MappingConfigurationB\x04\xe2\x41\x01\x03\x12>\n\x06grants\x18\x06 \x03(\x0b\x32(.intertie.registry.v1.GrantConfigurationB\x04\xe2\x41\x01\x03\"\x88\x03\n\x17\x43onnectionConfiguration\x12\x10\n\x02id\x18\x01 \x01(\rB\x04\xe2\x41\x01\x03\x12\x1d\n\x0f\x63onnection_type\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tis_active\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x1d\n\x0b\x63onfig_json\x18\x04 \x01(\x0c\x42\x08\xe2\x41\x01\x03\xf0\xe0\x18\x01\x12\x15\n\x07\x64\x62_host\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x64\x62_port\x18\x06 \x01(\rB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x64\x62_name\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x64\x62_username\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x64\x62_password\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tdb_driver\x18\n \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x61pi_base_url\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\x12\x1b\n\rapi_auth_type\x18\x0c \x01(\tB\x04\xe2\x41\x01\x03\x12\x1c\n\x0e\x61pi_auth_token\x18\r \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x61pi_timeout\x18\x0e \x01(\rB\x04\xe2\x41\x01\x03\"\xcd\x01\n\x14MappingConfiguration\x12\x10\n\x02id\x18\x01 \x01(\rB\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0ctarget_table\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12 \n\x0emapping_config\x18\x04 \x01(\x0c\x42\x08\xe2\x41\x01\x03\xf0\xe0\x18\x01\x12\x1c\n\x0esync_frequency\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tis_active\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0csource_table\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\"\x9a\x01\n\x12GrantConfiguration\x12\x10\n\x02id\x18\x01 \x01(\rB\x04\xe2\x41\x01\x03\x12\x19\n\x0bmodule_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x61\x63\x63\x65ss_type\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12#\n\x11query_permissions\x18\x04 \x01(\x0c\x42\x08\xe2\x41\x01\x03\xf0\xe0\x18\x01\x12\x17\n\tis_active\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x03\"\x1b\n\x19WatchConfigurationRequest\"\xb0\x01\n\x1aWatchConfigurationResponse\x12@\n\x07systems\x18\x01 \x03(\x0b\x32).intertie.registry.v1.SystemConfigurationB\x04\xe2\x41\x01\x03\x12 \n\x12removed_system_ids\x18\x02 \x03(\rB\x04\xe2\x41\x01\x03\x12\x16\n\x08snapshot\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x16\n\x08\x63omplete\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x03\"\x81\x01\n\x04Tick\x12\x18\n\nmapping_id\x18\x01 \x01(\rB\x04\xe2\x41\x01\x02\x12\x17\n\tsystem_id\x18\x02 \x01(\rB\x04\xe2\x41\x01\x01\x12\x30\n\x06\x64ue_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\x12\x14\n\x06missed\x18\x04 \x01(\rB\x04\xe2\x41\x01\x03\"]\n\x11\x43laimTicksRequest\x12/\n\x05taken\x18\x01 \x03(\x0b\x32\x1a.intertie.registry.v1.TickB\x04\xe2\x41\x01\x01\x12\x17\n\tmax_ticks\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\"E\n\x12\x43laimTicksResponse\x12/\n\x05ticks\x18\x01 \x03(\x0b\x32\x1a.intertie.registry.v1.TickB\x04\xe2\x41\x01\x03\"\x80\x01\n\x11ReportSyncRequest\x12\x18\n\nmapping_id\x18\x01 \x01(\rB\x04\xe2\x41\x01\x02\x12\x35\n\x0b\x66inished_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cis_scheduled\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x14\n\x12ReportSyncResponse\"\xb0\x01\n\x1bReportConnectionTestRequest\x12\x1b\n\rconnection_id\x18\x01 \x01(\rB\x04\xe2\x41\x01\x02\x12\x1f\n\x11\x63onnection_status\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1e\n\x10\x63onnection_error\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x33\n\ttested_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\"\x1e\n\x1cReportConnectionTestResponse2\x82\x04\n\x0cRegistryFeed\x12\x82\x01\n\x12WatchConfiguration\x12/.intertie.registry.v1.WatchConfigurationRequest\x1a\x30.intertie.registry.v1.WatchConfigurationResponse\"\x07\xea\xe0\x18\x03\n\x01\x05\x30\x01\x12n\n\nClaimTicks\x12\'.intertie.registry.v1.ClaimTicksRequest\x1a(.intertie.registry.v1.ClaimTicksResponse\"\r\xea\xe0\x18\t\n\x01\x05\x12\x04pull\x12n\n\nReportSync\x12\'.intertie.registry.v1.ReportSyncRequest\x1a(.intertie.registry.v1.ReportSyncResponse\"\r\xea\xe0\x18\t\n\x01\x05\x12\x04pull\x12\x8c\x01\n\x14ReportConnectionTest\x12\x31.intertie.registry.v1.ReportConnectionTestRequest\x1a\x32.intertie.registry.v1.ReportConnectionTestResponse\"\r\xea\xe0\x18\t\n\x01\x05\x12\x04pullb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,6 +54,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONNECTIONCONFIGURATION'].fields_by_name['is_active']._serialized_options = b'\342A\001\003'
   _globals['_CONNECTIONCONFIGURATION'].fields_by_name['config_json']._loaded_options = None
   _globals['_CONNECTIONCONFIGURATION'].fields_by_name['config_json']._serialized_options = b'\342A\001\003\360\340\030\001'
+  _globals['_CONNECTIONCONFIGURATION'].fields_by_name['db_host']._loaded_options = None
+  _globals['_CONNECTIONCONFIGURATION'].fields_by_name['db_host']._serialized_options = b'\342A\001\003'
+  _globals['_CONNECTIONCONFIGURATION'].fields_by_name['db_port']._loaded_options = None
+  _globals['_CONNECTIONCONFIGURATION'].fields_by_name['db_port']._serialized_options = b'\342A\001\003'
+  _globals['_CONNECTIONCONFIGURATION'].fields_by_name['db_name']._loaded_options = None
+  _globals['_CONNECTIONCONFIGURATION'].fields_by_name['db_name']._serialized_options = b'\342A\001\003'
+  _globals['_CONNECTIONCONFIGURATION'].fields_by_name['db_username']._loaded_options = None
+  _globals['_CONNECTIONCONFIGURATION'].fields_by_name['db_username']._serialized_options = b'\342A\001\003'
+  _globals['_CONNECTIONCONFIGURATION'].fields_by_name['db_password']._loaded_options = None
+  _globals['_CONNECTIONCONFIGURATION'].fields_by_name['db_password']._serialized_options = b'\342A\001\003'
+  _globals['_CONNECTIONCONFIGURATION'].fields_by_name['db_driver']._loaded_options = None
+  _globals['_CONNECTIONCONFIGURATION'].fields_by_name['db_driver']._serialized_options = b'\342A\001\003'
+  _globals['_CONNECTIONCONFIGURATION'].fields_by_name['api_base_url']._loaded_options = None
+  _globals['_CONNECTIONCONFIGURATION'].fields_by_name['api_base_url']._serialized_options = b'\342A\001\003'
+  _globals['_CONNECTIONCONFIGURATION'].fields_by_name['api_auth_type']._loaded_options = None
+  _globals['_CONNECTIONCONFIGURATION'].fields_by_name['api_auth_type']._serialized_options = b'\342A\001\003'
+  _globals['_CONNECTIONCONFIGURATION'].fields_by_name['api_auth_token']._loaded_options = None
+  _globals['_CONNECTIONCONFIGURATION'].fields_by_name['api_auth_token']._serialized_options = b'\342A\001\003'
+  _globals['_CONNECTIONCONFIGURATION'].fields_by_name['api_timeout']._loaded_options = None
+  _globals['_CONNECTIONCONFIGURATION'].fields_by_name['api_timeout']._serialized_options = b'\342A\001\003'
   _globals['_MAPPINGCONFIGURATION'].fields_by_name['id']._loaded_options = None
   _globals['_MAPPINGCONFIGURATION'].fields_by_name['id']._serialized_options = b'\342A\001\003'
   _globals['_MAPPINGCONFIGURATION'].fields_by_name['name']._loaded_options = None
@@ -85,20 +106,68 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHCONFIGURATIONRESPONSE'].fields_by_name['snapshot']._serialized_options = b'\342A\001\003'
   _globals['_WATCHCONFIGURATIONRESPONSE'].fields_by_name['complete']._loaded_options = None
   _globals['_WATCHCONFIGURATIONRESPONSE'].fields_by_name['complete']._serialized_options = b'\342A\001\003'
+  _globals['_TICK'].fields_by_name['mapping_id']._loaded_options = None
+  _globals['_TICK'].fields_by_name['mapping_id']._serialized_options = b'\342A\001\002'
+  _globals['_TICK'].fields_by_name['system_id']._loaded_options = None
+  _globals['_TICK'].fields_by_name['system_id']._serialized_options = b'\342A\001\001'
+  _globals['_TICK'].fields_by_name['due_at']._loaded_options = None
+  _globals['_TICK'].fields_by_name['due_at']._serialized_options = b'\342A\001\002'
+  _globals['_TICK'].fields_by_name['missed']._loaded_options = None
+  _globals['_TICK'].fields_by_name['missed']._serialized_options = b'\342A\001\003'
+  _globals['_CLAIMTICKSREQUEST'].fields_by_name['taken']._loaded_options = None
+  _globals['_CLAIMTICKSREQUEST'].fields_by_name['taken']._serialized_options = b'\342A\001\001'
+  _globals['_CLAIMTICKSREQUEST'].fields_by_name['max_ticks']._loaded_options = None
+  _globals['_CLAIMTICKSREQUEST'].fields_by_name['max_ticks']._serialized_options = b'\342A\001\001'
+  _globals['_CLAIMTICKSRESPONSE'].fields_by_name['ticks']._loaded_options = None
+  _globals['_CLAIMTICKSRESPONSE'].fields_by_name['ticks']._serialized_options = b'\342A\001\003'
+  _globals['_REPORTSYNCREQUEST'].fields_by_name['mapping_id']._loaded_options = None
+  _globals['_REPORTSYNCREQUEST'].fields_by_name['mapping_id']._serialized_options = b'\342A\001\002'
+  _globals['_REPORTSYNCREQUEST'].fields_by_name['finished_at']._loaded_options = None
+  _globals['_REPORTSYNCREQUEST'].fields_by_name['finished_at']._serialized_options = b'\342A\001\002'
+  _globals['_REPORTSYNCREQUEST'].fields_by_name['is_scheduled']._loaded_options = None
+  _globals['_REPORTSYNCREQUEST'].fields_by_name['is_scheduled']._serialized_options = b'\342A\001\001'
+  _globals['_REPORTCONNECTIONTESTREQUEST'].fields_by_name['connection_id']._loaded_options = None
+  _globals['_REPORTCONNECTIONTESTREQUEST'].fields_by_name['connection_id']._serialized_options = b'\342A\001\002'
+  _globals['_REPORTCONNECTIONTESTREQUEST'].fields_by_name['connection_status']._loaded_options = None
+  _globals['_REPORTCONNECTIONTESTREQUEST'].fields_by_name['connection_status']._serialized_options = b'\342A\001\002'
+  _globals['_REPORTCONNECTIONTESTREQUEST'].fields_by_name['connection_error']._loaded_options = None
+  _globals['_REPORTCONNECTIONTESTREQUEST'].fields_by_name['connection_error']._serialized_options = b'\342A\001\001'
+  _globals['_REPORTCONNECTIONTESTREQUEST'].fields_by_name['tested_at']._loaded_options = None
+  _globals['_REPORTCONNECTIONTESTREQUEST'].fields_by_name['tested_at']._serialized_options = b'\342A\001\002'
   _globals['_REGISTRYFEED'].methods_by_name['WatchConfiguration']._loaded_options = None
   _globals['_REGISTRYFEED'].methods_by_name['WatchConfiguration']._serialized_options = b'\352\340\030\003\n\001\005'
-  _globals['_SYSTEMCONFIGURATION']._serialized_start=122
-  _globals['_SYSTEMCONFIGURATION']._serialized_end=412
-  _globals['_CONNECTIONCONFIGURATION']._serialized_start=415
-  _globals['_CONNECTIONCONFIGURATION']._serialized_end=545
-  _globals['_MAPPINGCONFIGURATION']._serialized_start=548
-  _globals['_MAPPINGCONFIGURATION']._serialized_end=753
-  _globals['_GRANTCONFIGURATION']._serialized_start=756
-  _globals['_GRANTCONFIGURATION']._serialized_end=910
-  _globals['_WATCHCONFIGURATIONREQUEST']._serialized_start=912
-  _globals['_WATCHCONFIGURATIONREQUEST']._serialized_end=939
-  _globals['_WATCHCONFIGURATIONRESPONSE']._serialized_start=942
-  _globals['_WATCHCONFIGURATIONRESPONSE']._serialized_end=1118
-  _globals['_REGISTRYFEED']._serialized_start=1121
-  _globals['_REGISTRYFEED']._serialized_end=1268
+  _globals['_REGISTRYFEED'].methods_by_name['ClaimTicks']._loaded_options = None
+  _globals['_REGISTRYFEED'].methods_by_name['ClaimTicks']._serialized_options = b'\352\340\030\t\n\001\005\022\004pull'
+  _globals['_REGISTRYFEED'].methods_by_name['ReportSync']._loaded_options = None
+  _globals['_REGISTRYFEED'].methods_by_name['ReportSync']._serialized_options = b'\352\340\030\t\n\001\005\022\004pull'
+  _globals['_REGISTRYFEED'].methods_by_name['ReportConnectionTest']._loaded_options = None
+  _globals['_REGISTRYFEED'].methods_by_name['ReportConnectionTest']._serialized_options = b'\352\340\030\t\n\001\005\022\004pull'
+  _globals['_SYSTEMCONFIGURATION']._serialized_start=155
+  _globals['_SYSTEMCONFIGURATION']._serialized_end=445
+  _globals['_CONNECTIONCONFIGURATION']._serialized_start=448
+  _globals['_CONNECTIONCONFIGURATION']._serialized_end=840
+  _globals['_MAPPINGCONFIGURATION']._serialized_start=843
+  _globals['_MAPPINGCONFIGURATION']._serialized_end=1048
+  _globals['_GRANTCONFIGURATION']._serialized_start=1051
+  _globals['_GRANTCONFIGURATION']._serialized_end=1205
+  _globals['_WATCHCONFIGURATIONREQUEST']._serialized_start=1207
+  _globals['_WATCHCONFIGURATIONREQUEST']._serialized_end=1234
+  _globals['_WATCHCONFIGURATIONRESPONSE']._serialized_start=1237
+  _globals['_WATCHCONFIGURATIONRESPONSE']._serialized_end=1413
+  _globals['_TICK']._serialized_start=1416
+  _globals['_TICK']._serialized_end=1545
+  _globals['_CLAIMTICKSREQUEST']._serialized_start=1547
+  _globals['_CLAIMTICKSREQUEST']._serialized_end=1640
+  _globals['_CLAIMTICKSRESPONSE']._serialized_start=1642
+  _globals['_CLAIMTICKSRESPONSE']._serialized_end=1711
+  _globals['_REPORTSYNCREQUEST']._serialized_start=1714
+  _globals['_REPORTSYNCREQUEST']._serialized_end=1842
+  _globals['_REPORTSYNCRESPONSE']._serialized_start=1844
+  _globals['_REPORTSYNCRESPONSE']._serialized_end=1864
+  _globals['_REPORTCONNECTIONTESTREQUEST']._serialized_start=1867
+  _globals['_REPORTCONNECTIONTESTREQUEST']._serialized_end=2043
+  _globals['_REPORTCONNECTIONTESTRESPONSE']._serialized_start=2045
+  _globals['_REPORTCONNECTIONTESTRESPONSE']._serialized_end=2075
+  _globals['_REGISTRYFEED']._serialized_start=2078
+  _globals['_REGISTRYFEED']._serialized_end=2592
 # @@protoc_insertion_point(module_scope)

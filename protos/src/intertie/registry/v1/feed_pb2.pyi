@@ -6,6 +6,7 @@ The registry: who the external systems are, how to reach them, how their data ma
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -76,6 +77,16 @@ class ConnectionConfiguration(_message.Message):
     CONNECTION_TYPE_FIELD_NUMBER: _builtins.int
     IS_ACTIVE_FIELD_NUMBER: _builtins.int
     CONFIG_JSON_FIELD_NUMBER: _builtins.int
+    DB_HOST_FIELD_NUMBER: _builtins.int
+    DB_PORT_FIELD_NUMBER: _builtins.int
+    DB_NAME_FIELD_NUMBER: _builtins.int
+    DB_USERNAME_FIELD_NUMBER: _builtins.int
+    DB_PASSWORD_FIELD_NUMBER: _builtins.int
+    DB_DRIVER_FIELD_NUMBER: _builtins.int
+    API_BASE_URL_FIELD_NUMBER: _builtins.int
+    API_AUTH_TYPE_FIELD_NUMBER: _builtins.int
+    API_AUTH_TOKEN_FIELD_NUMBER: _builtins.int
+    API_TIMEOUT_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """The connection's number."""
     connection_type: _builtins.str
@@ -83,9 +94,29 @@ class ConnectionConfiguration(_message.Message):
     is_active: _builtins.bool
     """Whether the connection is used."""
     config_json: _builtins.bytes
-    """The configuration as stored, a JSON object; with its secrets to ingest only, to others without them. Empty when
-    the column holds none; what is not a JSON object comes as it is and fails closed.
+    """The configuration as stored, a JSON object; with its secrets to ingest and pull only, to others without them. Empty
+    when the column holds none; what is not a JSON object comes as it is and fails closed.
     """
+    db_host: _builtins.str
+    """Host of the database. This and the fields below come to pull only."""
+    db_port: _builtins.int
+    """Port of the database; 0: not given."""
+    db_name: _builtins.str
+    """Name of the database; for SQLite the path of its file."""
+    db_username: _builtins.str
+    """User of the database."""
+    db_password: _builtins.str
+    """Password of the database."""
+    db_driver: _builtins.str
+    """`mysql`, `postgresql`, `sqlite`, `mssql` or `oracle`."""
+    api_base_url: _builtins.str
+    """URL that API endpoints are joined to."""
+    api_auth_type: _builtins.str
+    """`bearer`, `basic`, `oauth2`, `apikey` or `none`."""
+    api_auth_token: _builtins.str
+    """Credential for the API."""
+    api_timeout: _builtins.int
+    """Seconds that an API may take; 0: the default, 30."""
     def __init__(
         self,
         *,
@@ -93,10 +124,20 @@ class ConnectionConfiguration(_message.Message):
         connection_type: _builtins.str = ...,
         is_active: _builtins.bool = ...,
         config_json: _builtins.bytes = ...,
+        db_host: _builtins.str = ...,
+        db_port: _builtins.int = ...,
+        db_name: _builtins.str = ...,
+        db_username: _builtins.str = ...,
+        db_password: _builtins.str = ...,
+        db_driver: _builtins.str = ...,
+        api_base_url: _builtins.str = ...,
+        api_auth_type: _builtins.str = ...,
+        api_auth_token: _builtins.str = ...,
+        api_timeout: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["config_json", b"config_json", "connection_type", b"connection_type", "id", b"id", "is_active", b"is_active"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_auth_token", b"api_auth_token", "api_auth_type", b"api_auth_type", "api_base_url", b"api_base_url", "api_timeout", b"api_timeout", "config_json", b"config_json", "connection_type", b"connection_type", "db_driver", b"db_driver", "db_host", b"db_host", "db_name", b"db_name", "db_password", b"db_password", "db_port", b"db_port", "db_username", b"db_username", "id", b"id", "is_active", b"is_active"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -240,3 +281,193 @@ class WatchConfigurationResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchConfigurationResponse: _TypeAlias = WatchConfigurationResponse  # noqa: Y015
+
+@_typing.final
+class Tick(_message.Message):
+    """A moment at which a mapping is to sync."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAPPING_ID_FIELD_NUMBER: _builtins.int
+    SYSTEM_ID_FIELD_NUMBER: _builtins.int
+    DUE_AT_FIELD_NUMBER: _builtins.int
+    MISSED_FIELD_NUMBER: _builtins.int
+    mapping_id: _builtins.int
+    """The mapping's number."""
+    system_id: _builtins.int
+    """The system's number."""
+    missed: _builtins.int
+    """Ticks between this one and now that are passed over with it."""
+    @_builtins.property
+    def due_at(self) -> _timestamp_pb2.Timestamp:
+        """The moment. For a mapping that has no `next_sync_at` yet, the moment at which it was created, or last changed."""
+
+    def __init__(
+        self,
+        *,
+        mapping_id: _builtins.int = ...,
+        system_id: _builtins.int = ...,
+        due_at: _timestamp_pb2.Timestamp | None = ...,
+        missed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["due_at", b"due_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["due_at", b"due_at", "mapping_id", b"mapping_id", "missed", b"missed", "system_id", b"system_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Tick: _TypeAlias = Tick  # noqa: Y015
+
+@_typing.final
+class ClaimTicksRequest(_message.Message):
+    """Asks for ticks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TAKEN_FIELD_NUMBER: _builtins.int
+    MAX_TICKS_FIELD_NUMBER: _builtins.int
+    max_ticks: _builtins.int
+    """How many at most; 0: none."""
+    @_builtins.property
+    def taken(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tick]:
+        """Ticks of which a run has been made, by whomever. What is not due any more is passed over."""
+
+    def __init__(
+        self,
+        *,
+        taken: _abc.Iterable[Global___Tick] | None = ...,
+        max_ticks: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_ticks", b"max_ticks", "taken", b"taken"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClaimTicksRequest: _TypeAlias = ClaimTicksRequest  # noqa: Y015
+
+@_typing.final
+class ClaimTicksResponse(_message.Message):
+    """Ticks that are due."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ticks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tick]:
+        """The ticks, the one that has been due longest first."""
+
+    def __init__(
+        self,
+        *,
+        ticks: _abc.Iterable[Global___Tick] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ticks", b"ticks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClaimTicksResponse: _TypeAlias = ClaimTicksResponse  # noqa: Y015
+
+@_typing.final
+class ReportSyncRequest(_message.Message):
+    """Says that a mapping has synced."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAPPING_ID_FIELD_NUMBER: _builtins.int
+    FINISHED_AT_FIELD_NUMBER: _builtins.int
+    IS_SCHEDULED_FIELD_NUMBER: _builtins.int
+    mapping_id: _builtins.int
+    """The mapping's number."""
+    is_scheduled: _builtins.bool
+    """Whether a tick brought it; a run by hand moves the next tick."""
+    @_builtins.property
+    def finished_at(self) -> _timestamp_pb2.Timestamp:
+        """When the run ended."""
+
+    def __init__(
+        self,
+        *,
+        mapping_id: _builtins.int = ...,
+        finished_at: _timestamp_pb2.Timestamp | None = ...,
+        is_scheduled: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["finished_at", b"finished_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["finished_at", b"finished_at", "is_scheduled", b"is_scheduled", "mapping_id", b"mapping_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportSyncRequest: _TypeAlias = ReportSyncRequest  # noqa: Y015
+
+@_typing.final
+class ReportSyncResponse(_message.Message):
+    """Nothing more to say. A mapping that is gone is no fault."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportSyncResponse: _TypeAlias = ReportSyncResponse  # noqa: Y015
+
+@_typing.final
+class ReportConnectionTestRequest(_message.Message):
+    """Says what a trial of a connection came to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONNECTION_ID_FIELD_NUMBER: _builtins.int
+    CONNECTION_STATUS_FIELD_NUMBER: _builtins.int
+    CONNECTION_ERROR_FIELD_NUMBER: _builtins.int
+    TESTED_AT_FIELD_NUMBER: _builtins.int
+    connection_id: _builtins.int
+    """The connection's number."""
+    connection_status: _builtins.str
+    """`connected`, `disconnected` or `error`."""
+    connection_error: _builtins.str
+    """Why it does not work; empty when it does."""
+    @_builtins.property
+    def tested_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was tried."""
+
+    def __init__(
+        self,
+        *,
+        connection_id: _builtins.int = ...,
+        connection_status: _builtins.str = ...,
+        connection_error: _builtins.str = ...,
+        tested_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["tested_at", b"tested_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection_error", b"connection_error", "connection_id", b"connection_id", "connection_status", b"connection_status", "tested_at", b"tested_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportConnectionTestRequest: _TypeAlias = ReportConnectionTestRequest  # noqa: Y015
+
+@_typing.final
+class ReportConnectionTestResponse(_message.Message):
+    """Nothing more to say. A connection that is gone is no fault."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportConnectionTestResponse: _TypeAlias = ReportConnectionTestResponse  # noqa: Y015

@@ -40,6 +40,21 @@ class RegistryFeedStub:
                 request_serializer=intertie_dot_registry_dot_v1_dot_feed__pb2.WatchConfigurationRequest.SerializeToString,
                 response_deserializer=intertie_dot_registry_dot_v1_dot_feed__pb2.WatchConfigurationResponse.FromString,
                 _registered_method=True)
+        self.ClaimTicks = channel.unary_unary(
+                '/intertie.registry.v1.RegistryFeed/ClaimTicks',
+                request_serializer=intertie_dot_registry_dot_v1_dot_feed__pb2.ClaimTicksRequest.SerializeToString,
+                response_deserializer=intertie_dot_registry_dot_v1_dot_feed__pb2.ClaimTicksResponse.FromString,
+                _registered_method=True)
+        self.ReportSync = channel.unary_unary(
+                '/intertie.registry.v1.RegistryFeed/ReportSync',
+                request_serializer=intertie_dot_registry_dot_v1_dot_feed__pb2.ReportSyncRequest.SerializeToString,
+                response_deserializer=intertie_dot_registry_dot_v1_dot_feed__pb2.ReportSyncResponse.FromString,
+                _registered_method=True)
+        self.ReportConnectionTest = channel.unary_unary(
+                '/intertie.registry.v1.RegistryFeed/ReportConnectionTest',
+                request_serializer=intertie_dot_registry_dot_v1_dot_feed__pb2.ReportConnectionTestRequest.SerializeToString,
+                response_deserializer=intertie_dot_registry_dot_v1_dot_feed__pb2.ReportConnectionTestResponse.FromString,
+                _registered_method=True)
 
 
 class RegistryFeedServicer:
@@ -54,6 +69,32 @@ class RegistryFeedServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ClaimTicks(self, request, context):
+        """Gives the ticks that are due, and takes note of those that have been taken up.
+
+        A tick is due until it is taken up: then the mapping's `next_sync_at` moves on to the first tick in the future. So
+        whoever asks makes a run of a tick first (one a tick, whoever else was given it), and says so with the next call: no
+        tick is lost with a process, and none runs twice. Ticks passed over are counted in the next one and told to the
+        audit log. A mapping that has no `next_sync_at` yet is due at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportSync(self, request, context):
+        """Keeps when a mapping last synced; after a run that was asked for by hand the next tick is a whole period away.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportConnectionTest(self, request, context):
+        """Keeps what a trial of a connection came to.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryFeedServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -61,6 +102,21 @@ def add_RegistryFeedServicer_to_server(servicer, server):
                     servicer.WatchConfiguration,
                     request_deserializer=intertie_dot_registry_dot_v1_dot_feed__pb2.WatchConfigurationRequest.FromString,
                     response_serializer=intertie_dot_registry_dot_v1_dot_feed__pb2.WatchConfigurationResponse.SerializeToString,
+            ),
+            'ClaimTicks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClaimTicks,
+                    request_deserializer=intertie_dot_registry_dot_v1_dot_feed__pb2.ClaimTicksRequest.FromString,
+                    response_serializer=intertie_dot_registry_dot_v1_dot_feed__pb2.ClaimTicksResponse.SerializeToString,
+            ),
+            'ReportSync': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportSync,
+                    request_deserializer=intertie_dot_registry_dot_v1_dot_feed__pb2.ReportSyncRequest.FromString,
+                    response_serializer=intertie_dot_registry_dot_v1_dot_feed__pb2.ReportSyncResponse.SerializeToString,
+            ),
+            'ReportConnectionTest': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportConnectionTest,
+                    request_deserializer=intertie_dot_registry_dot_v1_dot_feed__pb2.ReportConnectionTestRequest.FromString,
+                    response_serializer=intertie_dot_registry_dot_v1_dot_feed__pb2.ReportConnectionTestResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -91,6 +147,87 @@ class RegistryFeed:
             '/intertie.registry.v1.RegistryFeed/WatchConfiguration',
             intertie_dot_registry_dot_v1_dot_feed__pb2.WatchConfigurationRequest.SerializeToString,
             intertie_dot_registry_dot_v1_dot_feed__pb2.WatchConfigurationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClaimTicks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intertie.registry.v1.RegistryFeed/ClaimTicks',
+            intertie_dot_registry_dot_v1_dot_feed__pb2.ClaimTicksRequest.SerializeToString,
+            intertie_dot_registry_dot_v1_dot_feed__pb2.ClaimTicksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportSync(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intertie.registry.v1.RegistryFeed/ReportSync',
+            intertie_dot_registry_dot_v1_dot_feed__pb2.ReportSyncRequest.SerializeToString,
+            intertie_dot_registry_dot_v1_dot_feed__pb2.ReportSyncResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportConnectionTest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intertie.registry.v1.RegistryFeed/ReportConnectionTest',
+            intertie_dot_registry_dot_v1_dot_feed__pb2.ReportConnectionTestRequest.SerializeToString,
+            intertie_dot_registry_dot_v1_dot_feed__pb2.ReportConnectionTestResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -20,6 +20,18 @@ class RegistryFeedStub:
     """Streams the configuration: a complete snapshot first, then each change, within two seconds also when SQL made it.
     A stream that says nothing for ten seconds is dead: without a change a message without systems comes every three.
     """
+    ClaimTicks: _aio.UnaryUnaryMultiCallable[_feed_pb2.ClaimTicksRequest, _feed_pb2.ClaimTicksResponse]
+    """Gives the ticks that are due, and takes note of those that have been taken up.
+
+    A tick is due until it is taken up: then the mapping's `next_sync_at` moves on to the first tick in the future. So
+    whoever asks makes a run of a tick first (one a tick, whoever else was given it), and says so with the next call: no
+    tick is lost with a process, and none runs twice. Ticks passed over are counted in the next one and told to the
+    audit log. A mapping that has no `next_sync_at` yet is due at once.
+    """
+    ReportSync: _aio.UnaryUnaryMultiCallable[_feed_pb2.ReportSyncRequest, _feed_pb2.ReportSyncResponse]
+    """Keeps when a mapping last synced; after a run that was asked for by hand the next tick is a whole period away."""
+    ReportConnectionTest: _aio.UnaryUnaryMultiCallable[_feed_pb2.ReportConnectionTestRequest, _feed_pb2.ReportConnectionTestResponse]
+    """Keeps what a trial of a connection came to."""
 
 class RegistryFeedServicer(metaclass=_abc_1.ABCMeta):
     """Keeps the other services up to date with the configuration."""
@@ -33,5 +45,35 @@ class RegistryFeedServicer(metaclass=_abc_1.ABCMeta):
         """Streams the configuration: a complete snapshot first, then each change, within two seconds also when SQL made it.
         A stream that says nothing for ten seconds is dead: without a change a message without systems comes every three.
         """
+
+    @_abc_1.abstractmethod
+    def ClaimTicks(
+        self,
+        request: _feed_pb2.ClaimTicksRequest,
+        context: _aio.ServicerContext[_feed_pb2.ClaimTicksRequest, _abc.Awaitable[_feed_pb2.ClaimTicksResponse]],
+    ) -> _abc.Awaitable[_feed_pb2.ClaimTicksResponse]:
+        """Gives the ticks that are due, and takes note of those that have been taken up.
+
+        A tick is due until it is taken up: then the mapping's `next_sync_at` moves on to the first tick in the future. So
+        whoever asks makes a run of a tick first (one a tick, whoever else was given it), and says so with the next call: no
+        tick is lost with a process, and none runs twice. Ticks passed over are counted in the next one and told to the
+        audit log. A mapping that has no `next_sync_at` yet is due at once.
+        """
+
+    @_abc_1.abstractmethod
+    def ReportSync(
+        self,
+        request: _feed_pb2.ReportSyncRequest,
+        context: _aio.ServicerContext[_feed_pb2.ReportSyncRequest, _abc.Awaitable[_feed_pb2.ReportSyncResponse]],
+    ) -> _abc.Awaitable[_feed_pb2.ReportSyncResponse]:
+        """Keeps when a mapping last synced; after a run that was asked for by hand the next tick is a whole period away."""
+
+    @_abc_1.abstractmethod
+    def ReportConnectionTest(
+        self,
+        request: _feed_pb2.ReportConnectionTestRequest,
+        context: _aio.ServicerContext[_feed_pb2.ReportConnectionTestRequest, _abc.Awaitable[_feed_pb2.ReportConnectionTestResponse]],
+    ) -> _abc.Awaitable[_feed_pb2.ReportConnectionTestResponse]:
+        """Keeps what a trial of a connection came to."""
 
 def add_RegistryFeedServicer_to_server(servicer: RegistryFeedServicer, server: _aio.Server) -> None: ...
