@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -67,6 +68,27 @@ def database_url(request: pytest.FixtureRequest) -> str:
 def free_port() -> int:
     """A TCP port of the loopback that nothing listens on."""
     return processes.free_port()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand what this process skipped to the one that reports, when tests run side by side."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["missed"] = dict(requirement.missed)
+
+
+class SideBySide:
+    """Gathers what each of the processes skipped; its hook exists only where tests can run side by side."""
+
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Count what a process that has ended skipped."""
+        requirement.missed.update(getattr(node, "workeroutput", {}).get("missed", {}))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the hook of pytest-xdist, where it is installed."""
+    if config.pluginmanager.has_plugin("xdist"):
+        config.pluginmanager.register(SideBySide())
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

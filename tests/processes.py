@@ -1,6 +1,7 @@
 """Child processes that never outlive the test run, however it ends."""
 
 import ctypes
+import itertools
 import os
 import signal
 import socket
@@ -54,8 +55,26 @@ def stop(process: subprocess.Popen[bytes], *, grace: float = 20) -> int:
 
 
 def free_port() -> int:
-    """Find a TCP port of the loopback that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Find a TCP port of the loopback that nothing listens on.
+
+    Below the ports that systems give to outgoing connections, and from a range of this test process's own: else what is
+    free now may be taken by another process of the same run before it is used.
+    """
+    for _ in range(_PORTS_A_PROCESS):
+        port = next(_ports)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError("no port of the loopback is free")
+
+
+_PORTS_A_PROCESS = 1000
+_first_port = 20_000 + _PORTS_A_PROCESS * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 12)
+# From anywhere in the range: two runs on one machine at the same time should not meet either.
+_ports = itertools.cycle(
+    _first_port + (offset + 7 * os.getpid()) % _PORTS_A_PROCESS for offset in range(_PORTS_A_PROCESS)
+)
