@@ -51,10 +51,34 @@ def _system(system: feed_pb2.SystemConfiguration) -> StoredSystem:
         system.id,
         system.name,
         system.is_active,
-        tuple(StoredConnection(one.id, one.is_active, one.config_json) for one in system.connections),
+        tuple(_connection(connection) for connection in system.connections),
         tuple(
-            StoredMapping(one.id, one.name, one.is_active, one.sync_frequency, one.mapping_config)
+            StoredMapping(
+                one.id, one.name, one.is_active, one.sync_frequency, one.mapping_config, source_table=one.source_table
+            )
             for one in system.mappings
         ),
-        tuple(StoredGrant(one.module_name, one.access_type, one.is_active) for one in system.grants),
+        tuple(
+            StoredGrant(one.module_name, one.access_type, one.is_active, query_permissions=one.query_permissions)
+            for one in system.grants
+        ),
+    )
+
+
+def _connection(stored: feed_pb2.ConnectionConfiguration) -> StoredConnection:
+    return StoredConnection(
+        stored.id,
+        stored.is_active,
+        stored.config_json,
+        stored.connection_type,
+        stored.db_host,
+        stored.db_port,
+        stored.db_name,
+        stored.db_username,
+        stored.db_password,
+        stored.db_driver,
+        stored.api_base_url,
+        stored.api_auth_type,
+        stored.api_auth_token,
+        stored.api_timeout,
     )

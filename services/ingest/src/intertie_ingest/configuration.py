@@ -23,11 +23,24 @@ KEY_HEADERS = ("webhook-id", "svix-id", "idempotency-key", "x-github-delivery", 
 
 @dataclass(frozen=True, slots=True)
 class StoredConnection:
-    """A connection as registry has it."""
+    """A connection as registry has it. What follows on the configuration comes to pull only."""
 
     id: int
     is_active: bool
     config_json: bytes = field(repr=False)
+    connection_type: str = ""
+    db_host: str = ""
+    #: 0: not given
+    db_port: int = 0
+    db_name: str = ""
+    db_username: str = ""
+    db_password: str = field(default="", repr=False)
+    db_driver: str = ""
+    api_base_url: str = ""
+    api_auth_type: str = ""
+    api_auth_token: str = field(default="", repr=False)
+    #: seconds; 0: not given
+    api_timeout: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +52,8 @@ class StoredMapping:
     is_active: bool
     sync_frequency: str
     mapping_config: bytes
+    #: the table or endpoint that a sync reads
+    source_table: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +63,8 @@ class StoredGrant:
     module: str
     access_type: str
     is_active: bool
+    #: JSON that says which queries and endpoints; empty: all
+    query_permissions: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +159,7 @@ def compile_system(stored: StoredSystem) -> CompiledSystem:
     """Compiles a system; what is wrong with it goes into `problems`."""
     problems: list[str] = []
     options, verifier = _verification(stored, problems)
-    mappings = tuple(_mapping(mapping, problems) for mapping in sorted(stored.mappings, key=lambda one: one.id))
+    mappings = tuple(compile_mapping(mapping, problems) for mapping in sorted(stored.mappings, key=lambda one: one.id))
     return CompiledSystem(
         stored.id,
         stored.name,
@@ -160,6 +177,20 @@ def compile_system(stored: StoredSystem) -> CompiledSystem:
 def closed_system(stored: StoredSystem) -> CompiledSystem:
     """A system that lets nothing in and routes nothing, whatever is stored of it."""
     return CompiledSystem(stored.id, stored.name, stored.is_active, CLOSED, False, KeyRule(), (), (), {})
+
+
+def compile_mapping(stored: StoredMapping, problems: list[str]) -> CompiledMapping:
+    """Compiles a mapping; what is wrong with it becomes its fault, and is added to `problems`."""
+    is_realtime = stored.sync_frequency == "realtime"
+    try:
+        plan = compile_plan(MappingDocument.from_json(stored.mapping_config))
+    except ConfigurationFault as error:
+        text = f"The configuration of mapping {stored.name!r} is not valid: {error}"[:1000]
+        problems.append(text)
+        path = error.problems[0][0] if error.problems else ""
+        fault = Fault(RecordReason.INVALID_MAPPING, path or "mapping_config", text)
+        return CompiledMapping(stored.id, stored.name, stored.is_active, is_realtime, None, fault)
+    return CompiledMapping(stored.id, stored.name, stored.is_active, is_realtime, plan)
 
 
 def _verification(stored: StoredSystem, problems: list[str]) -> tuple[dict[str, Any], Verifier]:
@@ -217,19 +248,6 @@ def _key_rule(options: Mapping[str, Any], problems: list[str]) -> KeyRule:
     except PathError as error:
         problems.append(f"delivery_key_path: {error}")
         return KeyRule(headers)
-
-
-def _mapping(stored: StoredMapping, problems: list[str]) -> CompiledMapping:
-    is_realtime = stored.sync_frequency == "realtime"
-    try:
-        plan = compile_plan(MappingDocument.from_json(stored.mapping_config))
-    except ConfigurationFault as error:
-        text = f"The configuration of mapping {stored.name!r} is not valid: {error}"[:1000]
-        problems.append(text)
-        path = error.problems[0][0] if error.problems else ""
-        fault = Fault(RecordReason.INVALID_MAPPING, path or "mapping_config", text)
-        return CompiledMapping(stored.id, stored.name, stored.is_active, is_realtime, None, fault)
-    return CompiledMapping(stored.id, stored.name, stored.is_active, is_realtime, plan)
 
 
 _KEYS_BY_SCHEME: dict[str, tuple[tuple[str, ...], str | None]] = {

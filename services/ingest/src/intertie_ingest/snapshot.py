@@ -1,8 +1,9 @@
 """The live configuration: what registry's feed says, compiled, and kept for as long as registry is away."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
@@ -27,17 +28,44 @@ class Change:
     is_complete: bool = True
 
 
-class Snapshot:
-    """Holds the configuration that counts now."""
+class Compiled(Protocol):
+    """What a process makes of a system."""
 
-    def __init__(self) -> None:
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with the stored configuration, for the log."""
+        ...
+
+
+S = TypeVar("S", bound=Compiled)
+C = TypeVar("C")
+
+
+class LiveSnapshot(Generic[S, C]):
+    """Holds the configuration `C`, which is made of all compiled systems `S`, that counts now."""
+
+    def __init__(
+        self,
+        compile_stored: Callable[[StoredSystem], S],
+        closed: Callable[[StoredSystem], S],
+        gather: Callable[[Iterable[S]], C],
+    ) -> None:
+        """Args:
+        compile_stored: compiles a system, whatever is stored of it.
+        closed: what a system is when that fails all the same.
+        gather: makes the configuration of all systems.
+        """
+        self._compile = compile_stored
+        self._closed = closed
+        self._gather = gather
         self._stored: dict[int, StoredSystem] = {}
-        self._compiled: dict[int, CompiledSystem] = {}
+        self._compiled: dict[int, S] = {}
         self._coming: dict[int, StoredSystem] | None = None
-        self._configuration: Configuration | None = None
+        self._configuration: C | None = None
         self._changed = asyncio.Event()
+        self._next = asyncio.Event()
 
-    def configuration(self) -> Configuration:
+    def configuration(self) -> C:
         """All systems as they are now. Raises NoSnapshot before the first snapshot is complete."""
         if self._configuration is None:
             raise NoSnapshot(retry_after=1)
@@ -55,6 +83,12 @@ class Snapshot:
         except TimeoutError:
             return
         self._changed.clear()
+
+    async def other_than(self, known: C | None) -> C:
+        """The configuration, as soon as there is one that is not `known`."""
+        while self._configuration is None or self._configuration is known:
+            await self._next.wait()
+        return self._configuration
 
     async def run(self, watch: Open[Change]) -> None:
         """Follows the feed for ever, through every outage of registry; for `run_in_background`."""
@@ -82,23 +116,31 @@ class Snapshot:
         self._replace(stored)
 
     def _replace(self, stored: dict[int, StoredSystem]) -> None:
-        compiled: dict[int, CompiledSystem] = {}
+        compiled: dict[int, S] = {}
         for number, system in stored.items():
             if self._stored.get(number) == system:
                 compiled[number] = self._compiled[number]
                 continue
-            compiled[number] = _compiled(system)
+            compiled[number] = self._compiled_or_closed(system)
             for problem in compiled[number].problems:
                 _log.warning("a system's configuration is at fault", system=system.name, problem=problem)
         self._stored, self._compiled = stored, compiled
-        self._configuration = Configuration.of(compiled.values())
+        self._configuration = self._gather(compiled.values())
         self._changed.set()
+        self._next.set()
+        self._next = asyncio.Event()
+
+    def _compiled_or_closed(self, system: StoredSystem) -> S:
+        try:
+            return self._compile(system)
+        except Exception:
+            # Whatever it is that nobody thought of: it closes its own system, and the others go on.
+            _log.exception("a system's configuration cannot be compiled; nothing of it is let in", system=system.name)
+            return self._closed(system)
 
 
-def _compiled(system: StoredSystem) -> CompiledSystem:
-    try:
-        return compile_system(system)
-    except Exception:
-        # Whatever it is that nobody thought of: it closes its own system, and the others go on.
-        _log.exception("a system's configuration cannot be compiled; nothing of it is let in", system=system.name)
-        return closed_system(system)
+class Snapshot(LiveSnapshot[CompiledSystem, Configuration]):
+    """The configuration by which deliveries are taken."""
+
+    def __init__(self) -> None:
+        super().__init__(compile_system, closed_system, Configuration.of)
