@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from intertie_chassis.errors import InvalidArgument
 
 _DIGEST_BYTES = 9
-_MOST_CHARACTERS = 2048
+_MOST_CHARACTERS = 4096
 
 
 def page_size(asked: int, default: int = 50, most: int = 1000) -> int:
@@ -27,7 +27,7 @@ def page_size(asked: int, default: int = 50, most: int = 1000) -> int:
 
 def encode_token(position: list[str | int] | tuple[str | int, ...], request: Message) -> str:
     """A token that continues `request` after `position` (the sort key of the last item given)."""
-    body = json.dumps(list(position), separators=(",", ":")).encode()
+    body = json.dumps(list(position), separators=(",", ":"), ensure_ascii=False).encode()
     return base64.urlsafe_b64encode(_digest(request) + body).rstrip(b"=").decode()
 
 

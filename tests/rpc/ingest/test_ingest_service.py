@@ -227,6 +227,13 @@ async def test_the_cache_is_for_those_with_a_grant(rig: Any) -> None:
     for role in ("module:events", "module:surveys", "viewer", "admin"):
         answer = await rig.ingest(role).ReadCache(request)
         assert (answer.count, answer.data[0].external_id, answer.data[0].local_id) == (1, "12345", 3)
+    everything = ingest_pb2.ListCachedRecordsRequest(system="law_enforcement")
+    for role in ("module:surveys", "viewer"):
+        streamed = [one async for answer in rig.ingest(role).ListCachedRecords(everything) for one in answer.records]
+        assert [record.external_id for record in streamed] == ["12345"]
+    for role in ("module:unknown", "service:mapper"):
+        with pytest.raises(chassis_errors.PermissionDenied):
+            await anext(aiter(rig.ingest(role).ListCachedRecords(everything)))
     with pytest.raises(chassis_errors.PermissionDenied):
         await rig.ingest("module:unknown").ReadCache(request)
     with pytest.raises(chassis_errors.PermissionDenied):

@@ -9,6 +9,8 @@ import pytest
 from ingest_samples import SECRET
 from intertie.ingest.v1 import ingest_pb2, queue_pb2, queue_pb2_grpc
 from intertie_chassis import errors as chassis_errors
+from intertie_ingest.queue_service import QueueService
+from intertie_ingest.wakeup import Wakeup
 
 
 async def deliver(rig: Any, *numbers: int) -> None:
@@ -35,6 +37,24 @@ async def test_a_waiting_lease_is_woken_by_a_delivery(rig: Any) -> None:
     leases = await asyncio.gather(*waiting)
     assert sorted(record.external_id for lease in leases for record in lease.records) == ["1", "2"]
     assert len({lease.lease_token for lease in leases}) == 2
+
+
+async def test_an_announcement_rings_the_bell() -> None:
+    """As pull makes it for records that it wrote itself; how many they are counts for leases that wait to fill."""
+    wakeup = Wakeup()
+    rung = wakeup.listen()
+    await QueueService(None, wakeup).AnnounceRecords(queue_pb2.AnnounceRecordsRequest(records=3), None)  # type: ignore[arg-type]
+    assert (rung.is_set(), wakeup.released) == (True, 3)
+
+
+async def test_only_pull_announces(rig: Any) -> None:
+    """Nobody else, and no negative number."""
+    pull = queue_pb2_grpc.RecordQueueStub(rig.as_("service:pull"))
+    await pull.AnnounceRecords(queue_pb2.AnnounceRecordsRequest(records=1))
+    with pytest.raises(chassis_errors.PermissionDenied):
+        await rig.queue().AnnounceRecords(queue_pb2.AnnounceRecordsRequest(records=1))
+    with pytest.raises(chassis_errors.InvalidArgument):
+        await pull.AnnounceRecords(queue_pb2.AnnounceRecordsRequest(records=-1))
 
 
 async def test_an_empty_queue_answers_when_the_wait_is_over(rig: Any) -> None:

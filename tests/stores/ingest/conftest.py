@@ -12,6 +12,7 @@ from intertie_chassis.database import Database
 from intertie_chassis.outbox import Outbox
 from intertie_ingest.audit_convert import entries_of_group
 from intertie_ingest.browse_store import BrowseStore
+from intertie_ingest.cache_walk_store import CacheWalk
 from intertie_ingest.configuration import Configuration
 from intertie_ingest.folding import Fold
 from intertie_ingest.migrations import MIGRATIONS
@@ -36,6 +37,7 @@ class Ingest:
     queue: QueueStore
     settlements: SettlementStore
     browse: BrowseStore
+    cache: CacheWalk
     rejections: RejectionStore
     config: Configuration
 
@@ -89,6 +91,7 @@ async def make_ingest(database_url: str) -> AsyncIterator[Callable[[Configuratio
             QueueStore(database, tables),
             SettlementStore(database, tables),
             BrowseStore(database, tables, outbox),
+            CacheWalk(database, tables),
             RejectionStore(database, tables, outbox),
             config,
         )

@@ -13,6 +13,7 @@ from intertie_ingest import queue_service, service
 from intertie_ingest.accept import Acceptor, Limits
 from intertie_ingest.audit_convert import entries_of_group, entries_of_rejections
 from intertie_ingest.browse_store import BrowseStore
+from intertie_ingest.cache_walk_store import CacheWalk
 from intertie_ingest.clients import AuditClient, FeedClient
 from intertie_ingest.leases import Leases
 from intertie_ingest.migrations import MIGRATIONS
@@ -44,9 +45,10 @@ def assemble(
     acceptor = Acceptor(store, snapshot, rejections, outbox, wakeup, verifier.verify, entries_of_group, limits)
     leases = Leases(QueueStore(database, tables), SettlementStore(database, tables), snapshot, wakeup, server.stopping)
 
-    ingest = service.IngestService(acceptor, BrowseStore(database, tables, outbox), rejection_store, snapshot, wakeup)
+    browse, cache = BrowseStore(database, tables, outbox), CacheWalk(database, tables)
+    ingest = service.IngestService(acceptor, browse, cache, rejection_store, snapshot, wakeup)
     server.add(service.add_to_server, ingest, service.DESCRIPTOR)
-    server.add(queue_service.add_to_server, queue_service.QueueService(leases), queue_service.DESCRIPTOR)
+    server.add(queue_service.add_to_server, queue_service.QueueService(leases, wakeup), queue_service.DESCRIPTOR)
 
     schema = MIGRATIONS.readiness(database, settings.table_prefix)
     server.ready_when("schema", schema)

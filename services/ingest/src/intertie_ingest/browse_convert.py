@@ -1,5 +1,6 @@
 """What people look at, as messages: deliveries, records, refusals, and the positions that page tokens hold."""
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from intertie.ingest.v1 import ingest_pb2
@@ -7,9 +8,19 @@ from intertie_chassis.errors import InvalidArgument
 from intertie_chassis.paging import decode_token, encode_token
 from intertie_ingest.configuration import Configuration
 from intertie_ingest.field_convert import fill_time, invalid, is_id
-from intertie_ingest.model import Ending, RecordState, Rejection, Route, Status, StoredDelivery, StoredRecord
+from intertie_ingest.model import (
+    CachePosition,
+    Ending,
+    RecordState,
+    Rejection,
+    Route,
+    Status,
+    StoredDelivery,
+    StoredRecord,
+)
 
 _MOST_ROW = 2**63
+_ANSWER_BYTES = 1024 * 1024
 _MOST_SECOND = 2**33
 _ROUTE_NUMBERS = {Route.WEBHOOK: ingest_pb2.ROUTE_WEBHOOK, Route.PUSH: ingest_pb2.ROUTE_PUSH}
 _STATES = {
@@ -123,9 +134,7 @@ def rejection_position(request: ingest_pb2.ListRejectionsRequest) -> int | None:
     raise _foreign_token()
 
 
-def record_position(
-    request: ingest_pb2.ListRecordsRequest | ingest_pb2.ReadCacheRequest,
-) -> tuple[datetime, int] | None:
+def record_position(request: ingest_pb2.ListRecordsRequest) -> tuple[datetime, int] | None:
     """The change after which a page begins. Raises InvalidArgument."""
     match decode_token(request.page_token, request):
         case None:
@@ -135,10 +144,39 @@ def record_position(
     raise _foreign_token()
 
 
-def record_token(last: StoredRecord, request: ingest_pb2.ListRecordsRequest | ingest_pb2.ReadCacheRequest) -> str:
+def record_token(last: StoredRecord, request: ingest_pb2.ListRecordsRequest) -> str:
     """The token of the page after this record."""
     changed_at = 0 if last.updated_at is None else int(last.updated_at.replace(tzinfo=UTC).timestamp())
     return encode_token([changed_at, last.id], request)
+
+
+def cached_records(
+    batch: Sequence[StoredRecord], configuration: Configuration
+) -> Iterator[ingest_pb2.ListCachedRecordsResponse]:
+    """The records as answers of a stream, each of about 1 MiB or of one record."""
+    answer, held = ingest_pb2.ListCachedRecordsResponse(), 0
+    for stored in batch:
+        if answer.records and held + len(stored.data_json) > _ANSWER_BYTES:
+            yield answer
+            answer, held = ingest_pb2.ListCachedRecordsResponse(), 0
+        answer.records.append(record(stored, configuration))
+        held += len(stored.data_json)
+    yield answer
+
+
+def cache_position(request: ingest_pb2.ReadCacheRequest) -> CachePosition | None:
+    """The record after which a page begins. Raises InvalidArgument."""
+    match decode_token(request.page_token, request):
+        case None:
+            return None
+        case [str(external_id), int(mapping_id)] if 0 <= mapping_id < _MOST_ROW:
+            return CachePosition(external_id, mapping_id)
+    raise _foreign_token()
+
+
+def cache_token(last: CachePosition | None, request: ingest_pb2.ReadCacheRequest) -> str:
+    """The token of the page after this record; empty when there is none."""
+    return "" if last is None else encode_token([last.external_id, last.mapping_id], request)
 
 
 def _foreign_token() -> InvalidArgument:

@@ -57,8 +57,6 @@ class RecordFilter:
     external_id: str | None = None
     status: Status | None = None
     error_reason: str | None = None
-    #: only those that have not expired
-    is_fresh: bool = False
     #: only those that no time has been set for
     is_waiting: bool = False
 
@@ -199,14 +197,14 @@ class BrowseStore:
             earlier = and_(cache.c.updated_at == changed_at, cache.c.id < number)
             query = query.where(or_(cache.c.updated_at < changed_at, earlier))
         async with self._database.read() as connection:
-            return [_record(row) for row in (await connection.execute(query.limit(size))).all()]
+            return [stored_record(row) for row in (await connection.execute(query.limit(size))).all()]
 
     async def record(self, number: int) -> StoredRecord | None:
         """One cached record. Raises Unavailable."""
         cache = self._tables.cache
         async with self._database.read() as connection:
             row = (await connection.execute(select(cache).where(cache.c.id == number))).first()
-        return None if row is None else _record(row)
+        return None if row is None else stored_record(row)
 
     async def count(self, wanted: RecordFilter) -> int:
         """How many records a replay would take. Raises Unavailable."""
@@ -260,8 +258,6 @@ class BrowseStore:
             (cache.mapping_id, wanted.mapping_ids),
         )
         conditions += [column.in_(sorted(values)) for column, values in many if values is not None]
-        if wanted.is_fresh:
-            conditions.append(or_(cache.expires_at.is_(None), cache.expires_at > utc_now()))
         if wanted.is_waiting:
             conditions.append(cache.available_at.is_(None))
         return conditions
@@ -279,7 +275,8 @@ def _standing(place: Reference, row: Any) -> RecordState:
     return RecordState(place, ending, fault)
 
 
-def _record(row: Row[Any]) -> StoredRecord:
+def stored_record(row: Row[Any]) -> StoredRecord:
+    """A row of the cache with all its columns."""
     return StoredRecord(
         row.id,
         row.system_id,

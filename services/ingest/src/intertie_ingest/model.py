@@ -284,6 +284,14 @@ class StoredRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class CachePosition:
+    """A record's place in the order in which modules read the cache of a system."""
+
+    external_id: str
+    mapping_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class RecordState:
     """One record of a delivery and how it stands."""
 

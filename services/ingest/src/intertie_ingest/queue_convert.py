@@ -47,6 +47,13 @@ def lease_tokens(request: queue_pb2.ExtendLeasesRequest) -> list[str]:
     return list(request.lease_tokens)
 
 
+def announced_records(request: queue_pb2.AnnounceRecordsRequest) -> int:
+    """How many records were made available. Raises InvalidArgument."""
+    if request.records < 0:
+        raise invalid("records", "must not be negative")
+    return request.records
+
+
 def lease_response(lease: Lease | None) -> queue_pb2.LeaseRecordsResponse:
     """The answer of a lease."""
     response = queue_pb2.LeaseRecordsResponse()

@@ -6,6 +6,7 @@ from intertie.ingest.v1 import queue_pb2, queue_pb2_grpc
 from intertie_chassis.calls import time_remaining
 from intertie_ingest import queue_convert
 from intertie_ingest.leases import Leases
+from intertie_ingest.wakeup import Wakeup
 
 _ANSWER_SECONDS = 0.5
 DESCRIPTOR = queue_pb2.DESCRIPTOR.services_by_name["RecordQueue"]
@@ -15,8 +16,9 @@ add_to_server = queue_pb2_grpc.add_RecordQueueServicer_to_server
 class QueueService(queue_pb2_grpc.RecordQueueServicer):
     """The queue's methods."""
 
-    def __init__(self, leases: Leases) -> None:
+    def __init__(self, leases: Leases, wakeup: Wakeup) -> None:
         self._leases = leases
+        self._wakeup = wakeup
 
     async def LeaseRecords(
         self, request: queue_pb2.LeaseRecordsRequest, context: Any
@@ -38,6 +40,13 @@ class QueueService(queue_pb2_grpc.RecordQueueServicer):
         """Says what became of leased records."""
         stale = await self._leases.settle(queue_convert.lease_token(request), queue_convert.settlements(request))
         return queue_pb2.SettleRecordsResponse(stale_ids=stale)
+
+    async def AnnounceRecords(
+        self, request: queue_pb2.AnnounceRecordsRequest, context: Any
+    ) -> queue_pb2.AnnounceRecordsResponse:
+        """Says that records have been made available."""
+        self._wakeup.ring(queue_convert.announced_records(request))
+        return queue_pb2.AnnounceRecordsResponse()
 
     async def ExtendLeases(
         self, request: queue_pb2.ExtendLeasesRequest, context: Any

@@ -1,6 +1,6 @@
 """IngestService: accepts deliveries, and shows what was accepted, refused and cached."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from intertie.ingest.v1 import ingest_pb2, ingest_pb2_grpc
@@ -10,6 +10,7 @@ from intertie_chassis.paging import encode_token, page_size
 from intertie_ingest import audit_convert, browse_convert, convert, errors, field_convert
 from intertie_ingest.accept import Acceptor
 from intertie_ingest.browse_store import BrowseStore, DeliveryFilter, RecordFilter
+from intertie_ingest.cache_walk_store import CacheFilter, CacheWalk
 from intertie_ingest.configuration import CompiledSystem, Configuration
 from intertie_ingest.delivery import pushed_data
 from intertie_ingest.model import Status
@@ -18,6 +19,7 @@ from intertie_ingest.snapshot import Snapshot
 from intertie_ingest.wakeup import Wakeup
 
 _MOST_IDS = 1000
+_MOST_PAGE_BYTES = 8 * 1024 * 1024
 DESCRIPTOR = ingest_pb2.DESCRIPTOR.services_by_name["IngestService"]
 add_to_server = ingest_pb2_grpc.add_IngestServiceServicer_to_server
 
@@ -29,12 +31,14 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         self,
         acceptor: Acceptor,
         browse: BrowseStore,
+        cache: CacheWalk,
         rejections: RejectionStore,
         snapshot: Snapshot,
         wakeup: Wakeup,
     ) -> None:
         self._acceptor = acceptor
         self._browse = browse
+        self._cache = cache
         self._rejections = rejections
         self._snapshot = snapshot
         self._wakeup = wakeup
@@ -112,17 +116,30 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         """Reads records of a system that are synced and have not expired."""
         configuration = self._snapshot.configuration()
         system = _readable(configuration, request.system)
-        wanted = RecordFilter(
-            system_id=system.id,
-            mapping_ids=_mapping_ids(configuration, system.name, request.mapping),
-            external_id=request.external_id or None,
-            status=Status.SYNCED,
-            is_fresh=True,
+        wanted = CacheFilter(
+            system.id, _mapping_ids(configuration, system.name, request.mapping), request.external_id or None
         )
-        records, token = await self._page(request, wanted, configuration)
+        found, after = await self._cache.page(
+            wanted, browse_convert.cache_position(request), page_size(request.page_size), _MOST_PAGE_BYTES
+        )
         return ingest_pb2.ReadCacheResponse(
-            system=system.name, mapping=request.mapping, data=records, count=len(records), next_page_token=token
+            system=system.name,
+            mapping=request.mapping,
+            data=[browse_convert.record(one, configuration) for one in found],
+            count=len(found),
+            next_page_token=browse_convert.cache_token(after, request),
         )
+
+    async def ListCachedRecords(
+        self, request: ingest_pb2.ListCachedRecordsRequest, context: Any
+    ) -> AsyncIterator[ingest_pb2.ListCachedRecordsResponse]:
+        """Streams all records of a system that are synced and have not expired."""
+        configuration = self._snapshot.configuration()
+        system = _readable(configuration, request.system)
+        wanted = CacheFilter(system.id, _mapping_ids(configuration, system.name, request.mapping))
+        async for batch in self._cache.batches(wanted):
+            for answer in browse_convert.cached_records(batch, configuration):
+                yield answer
 
     async def ReplayRecords(
         self, request: ingest_pb2.ReplayRecordsRequest, context: Any
@@ -161,7 +178,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
 
     async def _page(
         self,
-        request: ingest_pb2.ListRecordsRequest | ingest_pb2.ReadCacheRequest,
+        request: ingest_pb2.ListRecordsRequest,
         wanted: RecordFilter,
         configuration: Configuration,
     ) -> tuple[list[ingest_pb2.Record], str]:
