@@ -71,6 +71,110 @@ class RecordNotFound(errors.NotFound):
     reason = "RECORD_NOT_FOUND"
 
 
+class QueryRefused(errors.InvalidArgument):
+    """The statement is not one that may be run."""
+
+    reason = "QUERY_REFUSED"
+
+
+class QueryFailed(errors.InvalidArgument):
+    """The external database does not accept the statement or its parameters."""
+
+    reason = "QUERY_FAILED"
+
+
+class QueryTimedOut(errors.DeadlineExceeded):
+    """The external database did not finish the statement in time."""
+
+    reason = "QUERY_TIMED_OUT"
+
+
+class QueryNotPermitted(errors.PermissionDenied):
+    """The module's grant does not cover this."""
+
+    reason = "QUERY_NOT_PERMITTED"
+
+
+class ModuleMismatch(errors.PermissionDenied):
+    """A module may ask in its own name only; leave `module` out, or name the module of the token."""
+
+    reason = "MODULE_MISMATCH"
+
+
+class NoConnection(errors.FailedPrecondition):
+    """The system has no active connection of the fitting type."""
+
+    reason = "NO_CONNECTION"
+
+
+class ConnectionNotFound(errors.NotFound):
+    """There is no connection of this id."""
+
+    reason = "CONNECTION_NOT_FOUND"
+
+
+class ConnectionUnusable(errors.FailedPrecondition):
+    """The connection is not configured so that it can be used."""
+
+    reason = "CONNECTION_UNUSABLE"
+
+
+class AddressNotAllowed(errors.InvalidArgument):
+    """The address is not one that may be reached; private ones must stand in the connection's `allowed_networks`."""
+
+    # One text for every such address and name: what answers inside of the network cannot be sounded.
+
+    reason = "ADDRESS_NOT_ALLOWED"
+
+
+class ExternalUnavailable(errors.Unavailable):
+    """The external system cannot be reached, or says that it is overloaded; try again."""
+
+    reason = "EXTERNAL_UNAVAILABLE"
+
+
+class ExternalTimedOut(errors.DeadlineExceeded):
+    """The external system did not answer in time."""
+
+    reason = "EXTERNAL_TIMED_OUT"
+
+
+class ExternalRefused(errors.FailedPrecondition):
+    """The external system answered with an error."""
+
+    reason = "EXTERNAL_REFUSED"
+
+
+class ExternalNotFound(errors.NotFound):
+    """The external system has no such thing."""
+
+    reason = "EXTERNAL_NOT_FOUND"
+
+
+class ExternalInvalid(errors.FailedPrecondition):
+    """The external system's answer is larger than the limit, or not what it says it is."""
+
+    reason = "EXTERNAL_INVALID"
+
+
+class NoSource(errors.FailedPrecondition):
+    """The mapping has nothing to read from."""
+
+    reason = "NO_SOURCE"
+
+
+class RunNotFound(errors.NotFound):
+    """There is no sync run of this id."""
+
+    reason = "RUN_NOT_FOUND"
+
+
+class RunState(errors.FailedPrecondition):
+    """The sync run is not in a state that allows this."""
+
+    reason = "RUN_STATE"
+
+
 class NoSnapshot(errors.Unavailable):
     """The configuration has not arrived from registry yet; try again."""
 
@@ -87,3 +191,7 @@ class Clash(Exception):
 
 class Refused(Exception):
     """The database refuses a value of the group; halving the group finds whose."""
+
+
+class RunLost(Exception):
+    """Another worker has the run by now, or it has ended: nothing was written, and nothing more may be."""
