@@ -17,6 +17,8 @@ _MEANS = {
     "IngestService": "Deliveries, rejections, cached records",
     "MapperService": "Validation, previews, targets, checkpoints",
     "AuditService": "The log",
+    "QueryService": "Questions to external databases and APIs, and the trial of connections",
+    "SyncService": "Runs that fetch the records of mappings",
 }
 
 

@@ -118,7 +118,7 @@ SCHEMAS: dict[str, Any] = {
         "type": "object",
         "required": ["status", "services"],
         "properties": {
-            "status": {"const": "ready"},
+            "status": {"enum": ["ready", "degraded"]},
             "services": {"type": "object", "additionalProperties": {"type": "string"}},
         },
     },
@@ -190,7 +190,10 @@ PATHS: dict[str, Any] = {
             "tags": ["Health"],
             "summary": "Whether every service serves",
             "security": [],
-            "responses": {"200": _json("Ready", "All do."), "503": {"$ref": "#/components/responses/Problem"}},
+            "responses": {
+                "200": _json("Ready", "All do; degraded: all but pull, so that nobody can ask external systems."),
+                "503": {"$ref": "#/components/responses/Problem"},
+            },
         }
     },
 }

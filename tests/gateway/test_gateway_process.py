@@ -48,7 +48,7 @@ def test_alive(gateway: GatewayProcess, services: Services) -> None:
 async def test_ready_names_what_is_missing(gateway: GatewayProcess, services: Services) -> None:
     """200 only while every service serves; else 503 in the shape of errors, each that is missing by name."""
     await eventually(lambda: gateway.client.get("/readyz").status_code == 200)
-    assert set(gateway.client.get("/readyz").json()["services"]) == {"registry", "ingest", "mapper", "audit"}
+    assert set(gateway.client.get("/readyz").json()["services"]) == {"registry", "ingest", "mapper", "audit", "pull"}
 
     services.health = health_pb2.HealthCheckResponse.NOT_SERVING
     await eventually(lambda: gateway.client.get("/readyz").status_code == 503)
@@ -61,6 +61,17 @@ async def test_ready_names_what_is_missing(gateway: GatewayProcess, services: Se
 
     services.start()
     await eventually(lambda: gateway.client.get("/readyz").status_code == 200)
+
+
+def test_without_pull_it_is_degraded_and_ready(services: Services, script: Script, tmp_path: Path) -> None:
+    """Deliveries do not need it: they must not be turned away because nobody can ask external systems."""
+    with running_gateway(services.address, tmp_path, {"INTERTIE_PULL_ADDRESS": "127.0.0.1:1"}) as gateway:
+        answer = gateway.client.get("/readyz")
+        assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+        assert answer.json()["services"]["pull"] == "does not answer"
+        assert gateway.webhook().status_code == 202
+        sync = gateway.client.post(f"{PREFIX}/sync", json={"system": "s", "mapping": "m"}, headers=TOKEN)
+        assert (sync.status_code, problem_of(sync)["reason"]) == (503, "SERVICE_UNAVAILABLE")
 
 
 def test_the_description_needs_no_token(gateway: GatewayProcess) -> None:

@@ -47,6 +47,7 @@ class Backends:
                 "ingest": settings.ingest_address,
                 "mapper": settings.mapper_address,
                 "audit": settings.audit_address,
+                "pull": settings.pull_address,
             }
         )
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from google.api import annotations_pb2, http_pb2
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 
+from intertie.api.v1 import options_pb2
 from intertie.audit.v1 import audit_pb2
-from intertie.ingest.v1 import ingest_pb2
+from intertie.ingest.v1 import ingest_pb2, query_pb2, sync_pb2
 from intertie.mapper.v1 import mapper_pb2
 from intertie.registry.v1 import registry_pb2
 
@@ -16,6 +17,7 @@ FILES: dict[str, tuple[FileDescriptor, ...]] = {
     "ingest": (ingest_pb2.DESCRIPTOR,),
     "mapper": (mapper_pb2.DESCRIPTOR,),
     "audit": (audit_pb2.DESCRIPTOR,),
+    "pull": (query_pb2.DESCRIPTOR, sync_pb2.DESCRIPTOR),
 }
 """The contracts with services for callers outside, by the backend that serves them."""
 
@@ -31,6 +33,11 @@ class Route:
     template: str
     body: str
     """The field that the body is; ``*`` for the whole request, empty for none."""
+
+    @property
+    def longest_seconds(self) -> int:
+        """How long the method may take although others may not; 0: no longer than any."""
+        return int(self.method.GetOptions().Extensions[options_pb2.longest_seconds])
 
 
 def routes() -> Iterator[Route]:

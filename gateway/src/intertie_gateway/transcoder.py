@@ -38,6 +38,8 @@ class Binding:
     request: type[Message]
     call: Any
     """The channel's multi-callable."""
+    deadline: float
+    """Seconds that a call may take."""
     in_path: tuple[tuple[templates.Variable, Parameter], ...]
     in_query: dict[str, Parameter]
 
@@ -63,16 +65,17 @@ class Transcoder:
         routes: Iterable[contracts.Route] | None = None,
     ) -> None:
         """Args:
-        deadline: seconds that a call may take.
+        deadline: seconds that a call may take, unless its contract asks for more.
         most_bytes: the largest body.
         routes: default: those of all contracts.
         """
-        self._deadline = deadline
         self._most_bytes = most_bytes
         self._held = held
         self._types = MediaTypes(form=False)
         self._tree = templates.RouteTree()
-        self.bindings = [_bind(route, backends) for route in (contracts.routes() if routes is None else routes)]
+        self.bindings = [
+            _bind(route, backends, deadline) for route in (contracts.routes() if routes is None else routes)
+        ]
         for number, binding in enumerate(self.bindings):
             self._tree.add(binding.route.verb, binding.template, number)
 
@@ -103,7 +106,7 @@ class Transcoder:
             response = await binding.call(
                 request,
                 metadata=(("authorization", token), (REQUEST_ID_KEY, head.request_id)),
-                timeout=self._deadline,
+                timeout=binding.deadline,
             )
         except grpc.aio.AioRpcError as failed:
             raise error_of(failed) from None
@@ -131,7 +134,7 @@ class Transcoder:
                     raise InvalidArgument("the body names no field to change")
 
 
-def _bind(route: contracts.Route, backends: Backends) -> Binding:
+def _bind(route: contracts.Route, backends: Backends, deadline: float) -> Binding:
     template = templates.parse(route.template)
     request_type = route.method.input_type
     in_path = tuple(
@@ -153,7 +156,7 @@ def _bind(route: contracts.Route, backends: Backends) -> Binding:
         request_serializer=request.SerializeToString,
         response_deserializer=response.FromString,
     )
-    return Binding(route, template, request, call, in_path, in_query)
+    return Binding(route, template, request, call, max(deadline, route.longest_seconds), in_path, in_query)
 
 
 def _field(message_type: Descriptor, path: str) -> Any:
