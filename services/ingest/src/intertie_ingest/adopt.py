@@ -8,6 +8,7 @@ from intertie_ingest.migrations.first_tables import (
     exact_collation,
     first_tables,
 )
+from intertie_ingest.migrations.sync_tables import RUN_COLUMN, sync_tables
 
 CACHE = "external_data_cache"
 _EXTERNAL_SYSTEMS = ("external_systems", "external_data_mappings")
@@ -42,6 +43,7 @@ async def plan(plan: Plan) -> None:
     )
     plan.add_column(CACHE, "delivery_id", f"VARCHAR(26) {ascii_text}", "the delivery that brought the state")
     plan.add_column(CACHE, "lease_token", f"VARCHAR(26) {ascii_text}", "the lease under which mapper has the record")
+    plan.add_column(CACHE, RUN_COLUMN, f"VARCHAR(26) {ascii_text}", "the last sync run that saw the record")
     # First without a value, so that what waits now is not handed out all at once: it goes with its mapping's next sync.
     # Then the default for new rows, so that what the PHP application inserts is seen at once.
     is_new = plan.add_column(CACHE, "available_at", "DATETIME(6) NULL", "when a record is handed to mapper")
@@ -62,6 +64,8 @@ async def plan(plan: Plan) -> None:
     for table in metadata.sorted_tables:
         if table.name != plan.prefix + CACHE:
             plan.create_table(table, "deliveries, how they ended, refusals, and the outbox to audit")
+    for table in sync_tables(plan.prefix, plan.is_mariadb).sorted_tables:
+        plan.create_table(table, "sync runs, what failed in them, and how far each mapping has been synced")
 
 
 def _release_of(plan: Plan) -> str:

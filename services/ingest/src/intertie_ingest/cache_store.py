@@ -11,6 +11,14 @@ from intertie_chassis.database import Database
 from intertie_ingest.tables import Tables
 
 
+def database_clock(is_mysql: bool) -> Any:
+    """The database's own time, as an expression: workers' clocks decide nothing."""
+    if is_mysql:
+        return func.now(literal_column("6"))
+    # Read when the statement runs, so that a statement can be made once.
+    return bindparam("now", callable_=utc_now, type_=DateTime(), unique=True)
+
+
 class CacheRows:
     """The rows of the cache, on either kind of database."""
 
@@ -19,11 +27,8 @@ class CacheRows:
         self.is_mysql = database.dialect == "mysql"
 
     def clock(self) -> Any:
-        """The database's own time, as an expression: workers' clocks decide nothing."""
-        if self.is_mysql:
-            return func.now(literal_column("6"))
-        # Read when the statement runs, so that a statement can be made once.
-        return bindparam("now", callable_=utc_now, type_=DateTime(), unique=True)
+        """The database's own time, as an expression."""
+        return database_clock(self.is_mysql)
 
     def fingerprint(self) -> Any:
         """Of the data, as an expression: tells whether it was changed under a lease; SQLite has none."""

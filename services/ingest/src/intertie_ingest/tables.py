@@ -17,6 +17,9 @@ class Tables:
     endings: Table
     rejections: Table
     outbox: Table
+    runs: Table
+    failures: Table
+    cursors: Table
 
     @classmethod
     def named(cls, prefix: str) -> Self:
@@ -28,7 +31,7 @@ class Tables:
                 f"{prefix}external_data_cache",
                 integers="id system_id mapping_id local_id revision attempts crashes lease_crc",
                 texts="external_id data_json sync_status sync_error version_key delivery_id lease_token error_reason "
-                "error_field local_key",
+                "error_field local_key sync_run_id",
                 times="last_synced_at expires_at created_at updated_at available_at",
                 booleans="lease_solo",
                 blobs="digest",
@@ -58,6 +61,31 @@ class Tables:
                 blobs="digest",
             ),
             outbox_table(metadata, f"{prefix}ingest_outbox"),
+            _table(
+                metadata,
+                f"{prefix}sync_runs",
+                integers="system_id mapping_id active_mapping_id missed_ticks pages records_read new_records changed "
+                "unchanged outdated skipped failed set_aside pending crashes",
+                texts="run_id mode started_by requested_by state range_from range_to error_reason error_message "
+                "cursor_kind cursor_value lease_token",
+                times="tick_at met_tick_at created_at started_at finished_at available_at",
+                booleans="is_cancel_requested",
+                blobs="position",
+            ),
+            _table(
+                metadata,
+                f"{prefix}sync_run_failures",
+                integers="id position",
+                texts="run_id external_id reason field message",
+                times="",
+            ),
+            _table(
+                metadata,
+                f"{prefix}sync_cursors",
+                integers="mapping_id",
+                texts="cursor_field kind value run_id",
+                times="updated_at",
+            ),
         )
 
 

@@ -13,7 +13,7 @@ MOST_CRASHES = 5
 #: rows that are kept of a run's failures; those beyond are counted only
 MOST_FAILURES = 10_000
 CRASHED_REASON = "CRASHED"
-CRASHED_MESSAGE = "The process that read it died or hung, five times and without storing a page; look at its log, then resume the run."
+CRASHED_MESSAGE = "Its process died or hung five times without storing a page; look at the log, then resume the run."
 
 
 class RunState(StrEnum):
