@@ -97,6 +97,9 @@ class Queue(queue_pb2_grpc.RecordQueueServicer):
         return queue_pb2.ExtendLeasesResponse()
 
 
+Queue.__abstractmethods__ = frozenset()
+
+
 class Cache(ingest_pb2_grpc.IngestServiceServicer):
     """Ingest's cache as far as mapper reads it."""
 
@@ -161,6 +164,9 @@ class Feed(feed_pb2_grpc.RegistryFeedServicer):
             self._watchers.discard(watcher)
 
 
+Feed.__abstractmethods__ = frozenset()
+
+
 class Log(audit_pb2_grpc.AuditServiceServicer):
     """The audit log as far as it takes entries."""
 
@@ -186,8 +192,8 @@ class Installation:
     def __init__(self, keys: KeyRing, settings: MapperSettings, database: Database) -> None:
         self.database = database
         self.settings = settings
-        self.queue, self.feed = Queue(), Feed()
         # Their other methods are not asked.
+        self.queue, self.feed = Queue(), Feed()  # type: ignore[abstract]
         self.cache, self.log = Cache(), Log()  # type: ignore[abstract]
         self.verifier = Verifier(keys.jwks_path)
         self._keys = keys

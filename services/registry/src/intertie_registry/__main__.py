@@ -38,7 +38,7 @@ async def compose(settings: RegistrySettings) -> Server:
     )
     server.add(
         feed_pb2_grpc.add_RegistryFeedServicer_to_server,
-        RegistryFeed(stores.live),
+        RegistryFeed(stores),
         feed_pb2.DESCRIPTOR.services_by_name["RegistryFeed"],
     )
     server.ready_when("schema", MIGRATIONS.readiness(database, prefix))

@@ -23,12 +23,14 @@ def request(payload: bytes) -> audit_pb2.AppendEntriesRequest:
 def _entry(entry: AuditEntry) -> audit_pb2.Entry:
     created_at = Timestamp()
     created_at.FromDatetime(entry.created_at)
-    document = {"name": entry.title, "changed": list(entry.changed)}
+    document: dict[str, object] = {"name": entry.title}
+    if entry.query_type == "configuration":
+        document["changed"] = list(entry.changed)
     return audit_pb2.Entry(
         entry_id=entry.entry_id,
         system_id=entry.system_id,
         system=entry.system,
-        query_type="configuration",
+        query_type=entry.query_type,
         query_string=entry.query_string,
         request_payload=json.dumps(document, ensure_ascii=False).encode(),
         # The change itself stands; what it brought about is wrong.

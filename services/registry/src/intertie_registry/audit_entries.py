@@ -1,15 +1,16 @@
-"""What a change of the configuration looks like in the audit log: who, what, and the names of the fields, no values.
+"""What the registry tells the audit log. Of a change: who, what, and the names of the fields, no values.
 
 Values are left out whole, not masked one by one: a URL or a text may hold a secret that no rule knows.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from intertie_chassis.clock import utc_now
 from intertie_chassis.ids import new_ulid
 from intertie_registry import secrets
-from intertie_registry.model import Actor, Connection, Grant, Kind, Part, configured
+from intertie_registry.model import Actor, Connection, Grant, Kind, Mapping, Part, configured
+from intertie_registry.ticks import Tick
 
 #: the actor of changes that nobody made by a call
 BY_SQL = Actor("sql")
@@ -34,6 +35,8 @@ class AuditEntry:
     created_at: datetime
     #: something to look into that the change brought with it; empty when all is well
     warning: str = ""
+    #: `configuration`, or `sync` for what concerns a schedule
+    query_type: str = "configuration"
 
 
 def of_change(before: Part | None, after: Part | None, system: str, actor: Actor) -> AuditEntry:
@@ -72,6 +75,30 @@ def of_sql(
         created_at=utc_now(),
         warning=warning,
     )
+
+
+def of_missed_ticks(mapping: Mapping, system: str, tick: Tick, period: timedelta, actor: Actor) -> AuditEntry:
+    """The entry for ticks that passed without a run, told when the tick before them is taken up."""
+    first, last = (_shown(moment) for moment in (tick.due_at + period, tick.last_missed(period)))
+    between = f"at {last}" if tick.missed == 1 else f"from {first} to {last}"
+    count = "1 tick was" if tick.missed == 1 else f"{tick.missed} ticks were"
+    return AuditEntry(
+        entry_id=new_ulid(),
+        system_id=mapping.system_id,
+        system=system,
+        query_string=f"schedule mapping {mapping.id}",
+        title=mapping.mapping_name,
+        changed=(),
+        module_name="",
+        actor=actor,
+        created_at=utc_now(),
+        warning=f"{count} missed {between}; the run of the tick of {_shown(tick.due_at)} stands for all",
+        query_type="sync",
+    )
+
+
+def _shown(moment: datetime) -> str:
+    return f"{moment.isoformat()}Z"
 
 
 def changed_fields(before: Part | None, after: Part | None) -> tuple[str, ...]:

@@ -1,18 +1,30 @@
 """The configuration as the feed sends it, in messages of a bounded size."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from enum import IntEnum
 
 from intertie.registry.v1 import feed_pb2
 from intertie_registry import secrets
-from intertie_registry.model import SystemImage
+from intertie_registry.model import Connection, SystemImage
 
 MOST_SYSTEMS = 500
 MOST_BYTES = 1024 * 1024
 
 
-def snapshot(images: Mapping[int, SystemImage], *, with_secrets: bool) -> Iterator[feed_pb2.WatchConfigurationResponse]:
+class Trust(IntEnum):
+    """What a watcher is told of a connection."""
+
+    #: that it is there, and its config_json without secrets
+    NONE = 0
+    #: the config_json as it is
+    SECRETS = 1
+    #: that, and where it leads with which credentials
+    CREDENTIALS = 2
+
+
+def snapshot(images: Mapping[int, SystemImage], trust: Trust) -> Iterator[feed_pb2.WatchConfigurationResponse]:
     """Everything, by id; the last part is marked complete."""
-    parts = _parts((images[number] for number in sorted(images)), with_secrets)
+    parts = _parts((images[number] for number in sorted(images)), trust)
     part = next(parts, ())
     while True:
         following = next(parts, None)
@@ -22,24 +34,22 @@ def snapshot(images: Mapping[int, SystemImage], *, with_secrets: bool) -> Iterat
         part = following
 
 
-def changes(
-    changed: Mapping[int, SystemImage | None], *, with_secrets: bool
-) -> Iterator[feed_pb2.WatchConfigurationResponse]:
+def changes(changed: Mapping[int, SystemImage | None], trust: Trust) -> Iterator[feed_pb2.WatchConfigurationResponse]:
     """Systems that are as given now, or gone (None). Without any, the sign of life."""
     removed = sorted(number for number, image in changed.items() if image is None)
-    parts = _parts((changed[number] for number in sorted(changed)), with_secrets)
+    parts = _parts((changed[number] for number in sorted(changed)), trust)
     yield feed_pb2.WatchConfigurationResponse(systems=next(parts, ()), removed_system_ids=removed, complete=True)
     for part in parts:
         yield feed_pb2.WatchConfigurationResponse(systems=part, complete=True)
 
 
-def _parts(images: Iterable[SystemImage | None], with_secrets: bool) -> Iterator[list[feed_pb2.SystemConfiguration]]:
+def _parts(images: Iterable[SystemImage | None], trust: Trust) -> Iterator[list[feed_pb2.SystemConfiguration]]:
     part: list[feed_pb2.SystemConfiguration] = []
     size = 0
     for image in images:
         if image is None:
             continue
-        message = _system(image, with_secrets)
+        message = _system(image, trust)
         bytes_more = message.ByteSize()
         if part and (len(part) == MOST_SYSTEMS or size + bytes_more > MOST_BYTES):
             yield part
@@ -50,23 +60,13 @@ def _parts(images: Iterable[SystemImage | None], with_secrets: bool) -> Iterator
         yield part
 
 
-def _system(image: SystemImage, with_secrets: bool) -> feed_pb2.SystemConfiguration:
+def _system(image: SystemImage, trust: Trust) -> feed_pb2.SystemConfiguration:
     system = image.system
     return feed_pb2.SystemConfiguration(
         id=system.id,
         name=system.system_name,
         is_active=system.is_active,
-        connections=[
-            feed_pb2.ConnectionConfiguration(
-                id=connection.id,
-                connection_type=connection.connection_type,
-                is_active=connection.is_active,
-                config_json=(
-                    connection.config_json if with_secrets else secrets.redacted_text(connection.config_json)
-                ).encode(),
-            )
-            for connection in image.connections
-        ],
+        connections=[_connection(connection, trust) for connection in image.connections],
         mappings=[
             feed_pb2.MappingConfiguration(
                 id=mapping.id,
@@ -90,3 +90,25 @@ def _system(image: SystemImage, with_secrets: bool) -> feed_pb2.SystemConfigurat
             for grant in image.grants
         ],
     )
+
+
+def _connection(connection: Connection, trust: Trust) -> feed_pb2.ConnectionConfiguration:
+    config = connection.config_json
+    message = feed_pb2.ConnectionConfiguration(
+        id=connection.id,
+        connection_type=connection.connection_type,
+        is_active=connection.is_active,
+        config_json=(config if trust >= Trust.SECRETS else secrets.redacted_text(config)).encode(),
+    )
+    if trust >= Trust.CREDENTIALS:
+        message.db_host = connection.db_host
+        message.db_port = connection.db_port
+        message.db_name = connection.db_name
+        message.db_username = connection.db_username
+        message.db_password = connection.db_password
+        message.db_driver = connection.db_driver
+        message.api_base_url = connection.api_base_url
+        message.api_auth_type = connection.api_auth_type
+        message.api_auth_token = connection.api_auth_token
+        message.api_timeout = connection.api_timeout
+    return message

@@ -1,6 +1,7 @@
 """Mappings in the database."""
 
 import dataclasses
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, delete, insert, select, update
@@ -8,13 +9,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intertie_chassis.clock import utc_now
 from intertie_chassis.database import Database
-from intertie_registry import rows
+from intertie_registry import rows, ticks
 from intertie_registry.changes import Changes, applied
 from intertie_registry.errors import ChangedMeanwhile, MappingExists, MappingNotFound
 from intertie_registry.journal_store import Journal
 from intertie_registry.model import Actor, Mapping
 from intertie_registry.store import LARGEST_ID, lock, locked, named
 from intertie_registry.tables import Tables
+from intertie_registry.ticks import Schedule
 
 _REPORTED = ("id", "last_sync_at", "next_sync_at", "created_at", "updated_at", "system")
 
@@ -60,7 +62,7 @@ class MappingStore:
             return [rows.mapping(row) for row in (await connection.execute(query)).mappings()]
 
     async def update(self, number: int, changes: Changes, actor: Actor, *, checked: Mapping) -> Mapping:
-        """Change the fields that `changes` names.
+        """Change the fields that `changes` names; a new frequency, or a new start, brings a tick that fits.
 
         `checked` is what the caller made of the changes and found good. Raises ChangedMeanwhile when another change
         made something else of it, MappingNotFound, MappingExists.
@@ -75,7 +77,11 @@ class MappingStore:
             if after == before:
                 return before
             table = self._tables.mappings
-            values = _values(after) | {"updated_at": utc_now()}
+            now = utc_now()
+            values = _values(after) | {"updated_at": now}
+            if (next_sync_at := _next_sync(before, after, now)) != before.next_sync_at:
+                # Only then: a tick may be taken up at this moment.
+                values["next_sync_at"] = next_sync_at
             await connection.execute(update(table).where(table.c.id == number).values(values))
             after = await self._one(connection, number)
             await self._journal.record(connection, before, after, after.system, actor)
@@ -113,3 +119,10 @@ def _values(mapping: Mapping) -> dict[str, object]:
     for name in _REPORTED:
         del values[name]
     return values | {"source_table": mapping.source_table or None}
+
+
+def _next_sync(before: Mapping, after: Mapping, now: datetime) -> datetime | None:
+    old, new = (
+        Schedule(each.id, each.system_id, each.sync_frequency, before.next_sync_at, now) for each in (before, after)
+    )
+    return ticks.after_change(old, new, now, is_resumed=after.is_active and not before.is_active)

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from intertie_registry.model import Connection, Grant, Mapping, System
+from intertie_registry.ticks import Schedule
 
 #: by the columns' names; SQLAlchemy's key type is its own
 Row = collections.abc.Mapping[Any, Any]
@@ -25,7 +26,7 @@ def system(row: Row) -> System:
         display_name=_text(row["display_name"]),
         system_type=_text(row["system_type"]),
         description=_text(row["description"]),
-        is_active=_flag(row["is_active"]),
+        is_active=flag(row["is_active"]),
         created_at=_time(row["created_at"]),
         updated_at=_time(row["updated_at"]),
     )
@@ -49,7 +50,7 @@ def connection(row: Row) -> Connection:
         api_auth_token=_text(row["api_auth_token"]),
         api_timeout=_number(row["api_timeout"]),
         config_json=_text(row["config_json"]),
-        is_active=_flag(row["is_active"]),
+        is_active=flag(row["is_active"]),
         last_connection_test=_time(row["last_connection_test"]),
         connection_status=_text(row["connection_status"]),
         connection_error=_text(row["connection_error"]),
@@ -71,9 +72,20 @@ def mapping(row: Row) -> Mapping:
         sync_frequency=_text(row["sync_frequency"]),
         last_sync_at=_time(row["last_sync_at"]),
         next_sync_at=_time(row["next_sync_at"]),
-        is_active=_flag(row["is_active"]),
+        is_active=flag(row["is_active"]),
         created_at=_time(row["created_at"]),
         updated_at=_time(row["updated_at"]),
+    )
+
+
+def schedule(row: Row) -> Schedule:
+    """The columns of a row of external_data_mappings that say when it syncs."""
+    return Schedule(
+        mapping_id=row["id"],
+        system_id=row["system_id"],
+        frequency=_text(row["sync_frequency"]),
+        next_at=_time(row["next_sync_at"]),
+        changed_at=_time(row["updated_at"]) or _time(row["created_at"]),
     )
 
 
@@ -86,7 +98,7 @@ def grant(row: Row) -> Grant:
         module_name=_text(row["module_name"]),
         access_type=_text(row["access_type"]),
         query_permissions=_text(row["query_permissions"]),
-        is_active=_flag(row["is_active"]),
+        is_active=flag(row["is_active"]),
         created_at=_time(row["created_at"]),
         updated_at=_time(row["updated_at"]),
     )
@@ -104,7 +116,8 @@ def _number(value: Any) -> int:
     return value if isinstance(value, int) and 0 <= value <= _MOST else 0
 
 
-def _flag(value: Any) -> bool:
+def flag(value: Any) -> bool:
+    """Whether what a column holds means yes."""
     return isinstance(value, int) and value != 0
 
 

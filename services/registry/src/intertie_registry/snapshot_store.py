@@ -17,6 +17,17 @@ from intertie_registry.tables import Tables
 
 _LARGEST_ID = 2**32 - 1
 
+#: what services report: it changes often, and nobody watches it
+_REPORTED = {
+    "last_connection_test",
+    "connection_status",
+    "connection_error",
+    "last_sync_at",
+    "next_sync_at",
+    "created_at",
+    "updated_at",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -34,7 +45,9 @@ class SnapshotStore:
         self._database = database
         self._tables = tables
         self._fingerprints = [
-            text(fingerprint.statement(table.name, [column.name for column in table.columns]))
+            text(
+                fingerprint.statement(table.name, [column.name for column in table.columns if _configures(column.name)])
+            )
             for table in tables.configuration()
         ]
 
@@ -94,6 +107,10 @@ async def _parts(connection: AsyncConnection, tables: Tables, system_id: int | N
         result = await connection.execute(query)
         found.extend(read(row) for row in result.mappings())
     return found
+
+
+def _configures(column: str) -> bool:
+    return column not in _REPORTED
 
 
 def _image(parts: list[Part]) -> SystemImage | None:

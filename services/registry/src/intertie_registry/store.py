@@ -16,6 +16,7 @@ from intertie_registry.changes import Changes, applied
 from intertie_registry.errors import SystemExists, SystemNotFound
 from intertie_registry.journal_store import Journal
 from intertie_registry.model import Actor, System
+from intertie_registry.resumption_store import resume
 from intertie_registry.snapshot_store import parts_of
 from intertie_registry.tables import Tables
 
@@ -73,9 +74,12 @@ class SystemStore:
             after = applied(before, changes)
             if after == before:
                 return before
-            values = _values(after) | {"updated_at": utc_now()}
+            now = utc_now()
             table = self._tables.systems
+            values = _values(after) | {"updated_at": now}
             await connection.execute(update(table).where(table.c.id == before.id).values(values))
+            if after.is_active and not before.is_active:
+                await resume(connection, self._tables, before.id, now)
             after = await _by_id(connection, self._tables, before.id)
             await self._journal.record(connection, before, after, after.system_name, actor)
             return after

@@ -8,10 +8,12 @@ from intertie_registry.connection_store import ConnectionStore
 from intertie_registry.grant_store import GrantStore
 from intertie_registry.journal_store import Journal
 from intertie_registry.mapping_store import MappingStore
+from intertie_registry.report_store import ReportStore
 from intertie_registry.snapshot import LiveConfiguration
 from intertie_registry.snapshot_store import SnapshotStore
 from intertie_registry.store import SystemStore
 from intertie_registry.tables import Tables
+from intertie_registry.tick_store import TickStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,8 @@ class Stores:
     connections: ConnectionStore
     mappings: MappingStore
     grants: GrantStore
+    ticks: TickStore
+    reports: ReportStore
     journal: Journal
     live: LiveConfiguration
 
@@ -33,5 +37,12 @@ class Stores:
         journal = Journal(database, tables, on_commit=live.publish)
         parts = database, tables, journal
         return cls(
-            SystemStore(*parts), ConnectionStore(*parts), MappingStore(*parts), GrantStore(*parts), journal, live
+            SystemStore(*parts),
+            ConnectionStore(*parts),
+            MappingStore(*parts),
+            GrantStore(*parts),
+            TickStore(*parts),
+            ReportStore(database, tables),
+            journal,
+            live,
         )
