@@ -1,8 +1,9 @@
 """One way to a database for every owner: reads that never block, transactions that are whole or not at all.
 
-SQLite: one writer connection (BEGIN IMMEDIATE, one transaction at a time in the order of asking) and a few readers that
-cannot write. MySQL and MariaDB: a pool of writers at READ COMMITTED and one of readers in read-only sessions. Times are
-UTC throughout: the session's time zone is +00:00, and Python's datetimes are naive.
+SQLite: one writer connection (BEGIN IMMEDIATE, one transaction at a time in the order of asking, also of several
+processes) and a few readers that cannot write. MySQL and MariaDB: a pool of writers at READ COMMITTED and one of
+readers in read-only sessions. Times are UTC throughout: the session's time zone is +00:00, and Python's datetimes are
+naive.
 
 Beware of rowcount on MySQL: the driver asks for *found* rows, so an UPDATE that changes nothing still counts its row,
 and `INSERT … ON DUPLICATE KEY UPDATE` does not tell a new row from an old one.
@@ -10,7 +11,6 @@ and `INSERT … ON DUPLICATE KEY UPDATE` does not tell a new row from an old one
 
 import asyncio
 import random
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Literal, TypeVar
@@ -169,6 +169,7 @@ class Database:
 
     async def _once(self, work: Work[T]) -> T:
         if self.dialect == "sqlite":
+            # The connection waits for other processes by a lock of its own; see `sqlite_connection`.
             async with self._writer_lock, self._writer.begin() as connection:
                 return await work(connection)
         async with self._writer.begin() as connection:
@@ -205,19 +206,27 @@ class Database:
 
     async def _begin_within(self, wait: float) -> AsyncConnection:
         """A connection that holds the file's write lock. Raises Unavailable when others hold it longer than `wait`."""
-        deadline = time.monotonic() + wait
-        while True:
-            connection = await self._writer.connect()
-            try:
-                await connection.begin()
-                return connection
-            except exc.SQLAlchemyError as error:
-                await connection.close()
-                if not database_errors.is_conflict(error) or time.monotonic() > deadline:
-                    raise _translated(error) from error
-            except BaseException:
-                await connection.close()
+        try:
+            async with asyncio.timeout(wait) as limit:
+                while True:
+                    try:
+                        return await self._begun()
+                    except exc.SQLAlchemyError as error:
+                        if not database_errors.is_conflict(error):
+                            raise _translated(error) from error
+        except TimeoutError as error:
+            if not limit.expired():
                 raise
+            raise _away(f"another process has been writing to the database for {wait:.0f} s; try again") from error
+
+    async def _begun(self) -> AsyncConnection:
+        connection = await self._writer.connect()
+        try:
+            await connection.begin()
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
 
     @asynccontextmanager
     async def _exclusive_mysql(self, name: str, wait: float) -> AsyncIterator[AsyncConnection]:

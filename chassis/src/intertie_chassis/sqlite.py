@@ -1,5 +1,6 @@
-"""How a SQLite file is opened: one writer that commits durably, readers that cannot write."""
+"""How a SQLite file is opened: one writer that commits durably, one at a time of all processes; readers that cannot."""
 
+import asyncio
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from intertie_chassis.sqlite_connection import ReaderConnection, WriterConnectio
 
 _log = structlog.get_logger()
 _BUSY_MS = 5000
+_FIRST_SECONDS = 60.0
 _COMMON = ("PRAGMA foreign_keys=ON", f"PRAGMA busy_timeout={_BUSY_MS}", "PRAGMA mmap_size=0")
 
 
@@ -37,7 +39,7 @@ def writer_engine(url: str) -> AsyncEngine:
 
 
 def reader_engine(url: str, pool_size: int) -> AsyncEngine:
-    """The engine of the readers. They never checkpoint, so the WAL-reset bug of older SQLite versions cannot bite."""
+    """The engine of the readers, which never checkpoint."""
     engine = create_async_engine(
         url,
         pool_size=min(pool_size, 4),
@@ -79,12 +81,18 @@ def make_directory(url: str) -> None:
 
 
 async def check(engine: AsyncEngine) -> None:
-    """Logs the version, and warns when it or its settings do not keep what is committed."""
-    async with engine.connect() as connection:
-        synchronous = await connection.exec_driver_sql("PRAGMA synchronous")
-        journal = await connection.exec_driver_sql("PRAGMA journal_mode")
-        durable, mode = int(synchronous.scalar_one()) >= 2, str(journal.scalar_one())
-    bug = "present; one writing connection a file avoids it" if has_wal_reset_bug(sqlite3.sqlite_version_info) else "no"
+    """Logs the version, and warns when it or its settings do not keep what is committed.
+
+    Raises TimeoutError when another process does not let us in for a minute.
+    """
+    try:
+        async with asyncio.timeout(_FIRST_SECONDS), engine.connect() as connection:
+            synchronous = await connection.exec_driver_sql("PRAGMA synchronous")
+            journal = await connection.exec_driver_sql("PRAGMA journal_mode")
+            durable, mode = int(synchronous.scalar_one()) >= 2, str(journal.scalar_one())
+    except TimeoutError:
+        raise TimeoutError(f"another process has been writing to it for {_FIRST_SECONDS:.0f} seconds") from None
+    bug = "present; one writer at a time avoids it" if has_wal_reset_bug(sqlite3.sqlite_version_info) else "no"
     _log.info(
         "sqlite is open",
         version=sqlite3.sqlite_version,
