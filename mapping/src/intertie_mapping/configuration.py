@@ -51,7 +51,7 @@ class Configuration:
     apply: Literal["latest", "every"] = "latest"
     #: what to do with a record whose row the module deleted: set it aside, or make the row again
     on_deleted: Literal["set_aside", "recreate"] = "set_aside"
-    #: how the source is pulled, as it was written and lightly checked
+    #: how the source is pulled, as it was written; `Synchronisation.of` reads it
     sync: Mapping[str, JsonValue] = field(default_factory=dict)
 
     @property
@@ -171,7 +171,9 @@ class _Reader:
 
     def _sync(self) -> JsonObject:
         sync = self._object("sync")
-        self.problems.extend((f"sync.{path}", text) for path, text in check_sync(sync, self._strict))
+        if self._strict:
+            # What SQL wrote wrong here stops the mapping's syncs (`Synchronisation.of`), but not its deliveries.
+            self.problems.extend((f"sync.{path}", text) for path, text in check_sync(sync, strict=True))
         return sync
 
     def _check_whole(self, configuration: Configuration) -> None:

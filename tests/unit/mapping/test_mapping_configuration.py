@@ -30,7 +30,7 @@ FULL: dict[str, Any] = {
         "cursor_field": "updated_at",
         "lookback_seconds": 300,
         "page_size": 1000,
-        "pagination": {"kind": "cursor", "next": "meta.next"},
+        "pagination": {"kind": "cursor", "cursor_path": "meta.next"},
         "records": "data.items",
     },
 }

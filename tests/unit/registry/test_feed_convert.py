@@ -55,8 +55,8 @@ def test_credentials_are_for_pull() -> None:
     """Where a connection leads, and with what: only to those whom that much is trusted."""
     connection = Connection(
         1, 1, "database", db_host="db.example", db_port=5432, db_name="police", db_username="reader",
-        db_password="p4ss", db_driver="postgresql", api_base_url="https://api.example", api_auth_type="apikey", api_auth_token="t0k3n",
-        api_timeout=7, config_json='{"tls":"require","password":"s3cret"}',
+        db_password="p4ss", db_driver="postgresql", api_base_url="https://api.example", api_auth_type="apikey",
+        api_auth_token="t0k3n", api_timeout=7, config_json='{"tls":"require","password":"s3cret"}',
     )  # fmt: skip
     image = {1: SystemImage(System(1, "police"), connections=(connection,))}
 
