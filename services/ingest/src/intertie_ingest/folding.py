@@ -39,7 +39,8 @@ class NewState:
 
     system_id: int
     record: RoutedRecord
-    delivery_id: str
+    #: the delivery that brought it; None of what a sync run read
+    delivery_id: str | None
     #: number of the row to change; 0 for a new row
     id: int
     revision: int
@@ -69,6 +70,18 @@ def fold(
 ) -> Fold:
     """Folds a group; `known` are the committed deliveries with its keys, `cached` the states of its records."""
     return _Folding(dict(known), dict(cached)).all(group)
+
+
+def overtaken(key: Key, current: CachedState, by: str) -> RecordEnding | None:
+    """How the state ended that is overtaken by a delivery or a sync run; None when no delivery brought it."""
+    if current.delivery_id is None:
+        return None
+    ending, fault, overtaken_by = ENDING_OF_STATUS[current.status], None, None
+    if ending is Ending.PENDING:
+        ending, overtaken_by = Ending.SUPERSEDED, by
+    elif ending is Ending.SET_ASIDE:
+        fault = Fault(current.error_reason or "", current.error_field or "", current.sync_error or "")
+    return RecordEnding(current.delivery_id, key[1], key[2], current.revision, ending, overtaken_by, fault)
 
 
 class _Folding:
@@ -169,17 +182,9 @@ class _Folding:
         return self._write(delivery, record, key, current.id, current.revision + 1, version)
 
     def _end(self, key: Key, current: CachedState, by: str) -> None:
-        """Keeps how the state ended that is overtaken now."""
-        if current.delivery_id is None:
-            return
-        ending, fault, overtaken_by = ENDING_OF_STATUS[current.status], None, None
-        if ending is Ending.PENDING:
-            ending, overtaken_by = Ending.SUPERSEDED, by
-        elif ending is Ending.SET_ASIDE:
-            fault = Fault(current.error_reason or "", current.error_field or "", current.sync_error or "")
-        self._fold.endings.append(
-            RecordEnding(current.delivery_id, key[1], key[2], current.revision, ending, overtaken_by, fault)
-        )
+        ending = overtaken(key, current, by)
+        if ending is not None:
+            self._fold.endings.append(ending)
 
     def _write(
         self, delivery: Delivery, record: RoutedRecord, key: Key, row: int, revision: int, version: str | None

@@ -73,6 +73,16 @@ class RecordReason(StrEnum):
         "It waits, since its mapping or system is gone or switched off; switched on again, it is handed out by itself.",
     )
     RECORD_REMOVED = ("record_removed", "Another application has removed the record from the cache.")
+    MISSING_EXTERNAL_ID = (
+        "missing_external_id",
+        "A sync found no external id in the record, so it could not be known again; name the field that has it in "
+        'external_id_field, or say "external_id": "content".',
+    )
+    UNSTORABLE = (
+        "unstorable",
+        "The database refuses a value of the record that a sync read: its id, its version or its text.",
+    )
+    RECORD_TOO_LARGE = ("record_too_large", "A sync found the record to be larger than 7 MiB, too large to be stored.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +180,10 @@ class CachedState:
     error_reason: str | None = None
     error_field: str | None = None
     sync_error: str | None = None
+    #: how often it was handed to mapper
+    attempts: int = 0
+    #: CRC-32 of the data that the row has now, where it was asked for: another application may have written it
+    fingerprint: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

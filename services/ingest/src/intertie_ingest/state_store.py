@@ -1,0 +1,249 @@
+"""The SQL of states: the cache's present ones, locked, and new ones written, whoever brings them.
+
+Every list of values stands in a multi-row statement. On MySQL that is one round trip only while the VALUES clause holds
+nothing but placeholders; so what is constant stands in the UPDATE clause as text, and times are computed here.
+"""
+
+import zlib
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import ColumnElement, and_, bindparam, exc, insert, literal_column, or_, select, update
+from sqlalchemy.dialects import mysql
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from intertie_chassis import database_errors
+from intertie_chassis.database import Database
+from intertie_chassis.errors import Unavailable
+from intertie_chassis.many_rows import ManyRows
+from intertie_ingest.cache_store import CacheRows
+from intertie_ingest.errors import Clash, Refused
+from intertie_ingest.folding import NewState
+from intertie_ingest.migrations.first_tables import RECORD_KEY
+from intertie_ingest.model import CachedState, Key, RecordEnding, Status
+from intertie_ingest.tables import Tables
+
+_log = structlog.get_logger()
+_MOST_KEYS = 500
+_MOST_MICROSECONDS = 40_000
+_NO_TABLES = {1054, 1146}  # MySQL: unknown column, no such table
+
+
+class States:
+    """The states that the cache holds."""
+
+    def __init__(self, database: Database, tables: Tables, *, of_runs: bool = False) -> None:
+        """`of_runs`: rows get `sync_run_id` and `expires_at` too, and what is read has its fingerprint."""
+        self._rows = CacheRows(database, tables)
+        self._readings: dict[int, Any] = {}
+        cache = self._cache = tables.cache
+        self._read_columns: list[Any] = [cache.c[name] for name in _READ_COLUMNS]
+        columns = list(_STATE_COLUMNS)
+        if of_runs:
+            columns += ["sync_run_id", "expires_at"]
+            print_of = self._rows.fingerprint() if self._rows.is_mysql else cache.c.data_json
+            self._read_columns.append(print_of.label("print"))
+        self._has_prints = of_runs
+        self._insert_endings = ManyRows(
+            insert(tables.endings), [c.name for c in tables.endings.columns if c.name != "id"]
+        )
+        written = ["system_id", "mapping_id", "external_id", *columns]
+        fresh: dict[str, Any] = {name: literal_column(value) for name, value in _FRESH.items()}
+        self._insert = ManyRows(insert(cache), written)
+        if self._rows.is_mysql:
+            change: Any = mysql.insert(cache)
+            change = change.on_duplicate_key_update(**{name: change.inserted[name] for name in columns}, **fresh)
+            self._change = ManyRows(change, ["id", *written])
+        else:
+            self._change = ManyRows(
+                update(cache)
+                .where(cache.c.id == bindparam("row"))
+                .values({name: bindparam(name) for name in columns} | fresh | self._rows.touched())
+            )
+
+    async def cached(self, connection: AsyncConnection, keys: Collection[Key]) -> dict[Key, CachedState]:
+        """The present states of these records, locked until the transaction ends."""
+        ordered = sorted((system, external_id, mapping) for system, mapping, external_id in keys)
+        cached: dict[Key, CachedState] = {}
+        for start in range(0, len(ordered), _MOST_KEYS):
+            cached |= await self._cached_of(connection, ordered[start : start + _MOST_KEYS])
+        return cached
+
+    async def _cached_of(self, connection: AsyncConnection, keys: list[tuple[int, str, int]]) -> dict[Key, CachedState]:
+        places: dict[tuple[int, int], list[str]] = defaultdict(list)
+        for system, external_id, mapping in keys:
+            places[system, mapping].append(external_id)
+        asked: dict[str, Any] = {}
+        for place, ((system, mapping), external_ids) in enumerate(places.items()):
+            asked |= {f"system_{place}": system, f"mapping_{place}": mapping, f"external_ids_{place}": external_ids}
+        rows = (await connection.execute(self._reading(len(places)), asked)).all()
+        if rows and self._rows.is_mysql:
+            # Locked in the order of their numbers, as claims and settlements lock: in the order of keys, groups and
+            # settlements of the same records would deadlock. SQLite's transaction has the one writer's lock already.
+            return await self.locked(connection, [row.id for row in rows])
+        return self._states(rows)
+
+    async def locked(
+        self, connection: AsyncConnection, ids: Collection[int], *narrowed: ColumnElement[bool]
+    ) -> dict[Key, CachedState]:
+        """The present states of these rows that fulfil the conditions, locked until the transaction ends."""
+        cache = self._cache
+        query = select(*self._read_columns).where(cache.c.id.in_(sorted(ids)), *narrowed).order_by(cache.c.id)
+        return self._states((await connection.execute(query.with_for_update())).all())
+
+    def _states(self, rows: Iterable[Any]) -> dict[Key, CachedState]:
+        return {
+            (row.system_id, row.mapping_id, row.external_id): CachedState(
+                row.id,
+                row.revision,
+                row.version_key,
+                None if row.digest is None else bytes(row.digest),
+                row.delivery_id,
+                Status(row.sync_status),
+                row.error_reason,
+                row.error_field,
+                row.sync_error,
+                row.attempts,
+                self._print(row),
+            )
+            for row in rows
+        }
+
+    def _print(self, row: Any) -> int | None:
+        if not self._has_prints:
+            return None
+        return int(row.print) if self._rows.is_mysql else zlib.crc32(row.print.encode())
+
+    def _reading(self, places: int) -> Any:
+        """Reads the records of so many mappings; made once, since making it costs more than running it."""
+        known = self._readings.get(places)
+        if known is None:
+            cache = self._cache
+            asked = [
+                and_(
+                    cache.c.system_id == bindparam(f"system_{place}"),
+                    cache.c.mapping_id == bindparam(f"mapping_{place}"),
+                    cache.c.external_id.in_(bindparam(f"external_ids_{place}", expanding=True)),
+                )
+                for place in range(places)
+            ]
+            # On MySQL only the numbers: what is locked is read again. Without the hint stale statistics may choose a
+            # scan.
+            columns = [cache.c.id] if self._rows.is_mysql else self._read_columns
+            known = select(*columns).where(or_(*asked)).with_hint(cache, f"FORCE INDEX ({RECORD_KEY})", "mysql")
+            self._readings[places] = known
+        return known
+
+    async def write(self, connection: AsyncConnection, rows: Iterable[tuple[int, dict[str, Any]]]) -> None:
+        """Writes states as `state_row` makes them, each with its row's number, or 0 for a new row."""
+        new: list[dict[str, Any]] = []
+        changed: list[dict[str, Any]] = []
+        number = "id" if self._rows.is_mysql else "row"
+        for own, row in rows:
+            if own:
+                changed.append({**row, number: own})
+            else:
+                new.append(row)
+        for statement, group in ((self._insert, new), (self._change, changed)):
+            group.sort(key=lambda row: (row["system_id"], row["external_id"], row["mapping_id"]))
+            await statement.execute(connection, group)
+
+    async def end(self, connection: AsyncConnection, endings: Iterable[RecordEnding], now: datetime) -> None:
+        """Keeps how states ended that are overtaken."""
+        await self._insert_endings.execute(connection, _ending_rows(endings, now))
+
+
+def state_row(key: Key, state: NewState, now: datetime, index: int, *, is_released: bool) -> dict[str, Any]:
+    """The row of a state, the `index`-th of those that are written together at `now`."""
+    record, fault = state.record, state.record.fault
+    # A microsecond each keeps the order of arrival in the queue, though rows are written in the order of keys.
+    available_at = now + timedelta(microseconds=min(index, _MOST_MICROSECONDS))
+    return {
+        "system_id": key[0],
+        "mapping_id": key[1],
+        "external_id": key[2],
+        "data_json": record.data,
+        "sync_status": "pending" if fault is None else "error",
+        "sync_error": None if fault is None else fault.message,
+        "revision": state.revision,
+        "version_key": state.version_key,
+        "digest": record.digest,
+        "delivery_id": state.delivery_id,
+        # What is set aside is available too: should the PHP application make it pending again, it is seen at once.
+        "available_at": available_at if is_released or fault is not None else None,
+        "error_reason": None if fault is None else fault.reason[:64],
+        "error_field": None if fault is None else fault.field[:255],
+    }
+
+
+def refusal(error: exc.SQLAlchemyError) -> Exception:
+    """What the failure of a transaction that writes states means: Clash, Unavailable or Refused."""
+    cause = database_errors.constraint_text(error)
+    if database_errors.is_duplicate_key(error):
+        return Clash()
+    if database_errors.error_number(error) in _NO_TABLES:
+        return Unavailable(
+            "the ingest tables are not up to date; run `intertie db migrate`",
+            reason="STORE_UNAVAILABLE",
+            retry_after=5,
+        )
+    if database_errors.is_denied(error):
+        _log.error("the account of the database lacks a right", cause=cause)
+        return Unavailable(
+            "the account of the database lacks a right that ingest needs; see its log",
+            reason="STORE_UNAVAILABLE",
+            retry_after=5,
+        )
+    return Refused(cause)
+
+
+_READ_COLUMNS = [
+    "id",
+    "system_id",
+    "mapping_id",
+    "external_id",
+    "revision",
+    "version_key",
+    "digest",
+    "delivery_id",
+    "sync_status",
+    "error_reason",
+    "error_field",
+    "sync_error",
+    "attempts",
+]
+_STATE_COLUMNS = [
+    "data_json",
+    "sync_status",
+    "sync_error",
+    "revision",
+    "version_key",
+    "digest",
+    "delivery_id",
+    "available_at",
+    "error_reason",
+    "error_field",
+]
+#: what a new state begins with anew
+_FRESH = {"attempts": "0", "crashes": "0", "lease_token": "NULL", "lease_solo": "0", "lease_crc": "NULL"}
+
+
+def _ending_rows(endings: Iterable[RecordEnding], now: datetime) -> list[dict[str, Any]]:
+    return [
+        {
+            "delivery_id": ending.delivery_id,
+            "mapping_id": ending.mapping_id,
+            "external_id": ending.external_id,
+            "revision": ending.revision,
+            "ending": ending.ending.value,
+            "superseded_by": ending.superseded_by,
+            "reason": None if ending.fault is None else ending.fault.reason[:64],
+            "field": None if ending.fault is None else ending.fault.field[:255],
+            "message": None if ending.fault is None else ending.fault.message,
+            "ended_at": now,
+        }
+        for ending in endings
+    ]
