@@ -19,7 +19,7 @@ import processes
 PREFIX = "campaign_department_"
 API = "/api/v1/integrations"
 SEED_SECRET = "your_webhook_secret"
-SERVICES = ("registry", "ingest", "mapper", "audit")
+SERVICES = ("registry", "ingest", "mapper", "audit", "pull")
 READY_LINE = "intertie is ready"
 STARTUP_SECONDS = 60
 #: the embedded file of each owner
@@ -40,6 +40,7 @@ class Suite:
         self.env = {
             "INTERTIE_DATA_DIR": str(self.data),
             "INTERTIE_GATEWAY_LISTEN": f"127.0.0.1:{self.port}",
+            "INTERTIE_DEMO_LISTEN": f"127.0.0.1:{processes.free_port()}",
             "INTERTIE_LOG_FORMAT": "json",
             **(env or {}),
         }

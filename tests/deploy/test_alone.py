@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import grpc
@@ -50,7 +50,10 @@ ALONE: dict[str, Probe] = {
     "mapper": health_says(SERVING, NOT_SERVING),
     "audit": health_says(SERVING),
     "gateway": http_answers,
+    "pull": health_says(SERVING, NOT_SERVING),
 }
+#: further processes of a distribution: by which setting each listens, and what runs it
+BESIDE = {"ingest": (("pull", "intertie_ingest.pull"),)}
 #: what a process may bring along
 SHARED = {"intertie", "intertie_chassis", "intertie_mapping"}
 
@@ -66,7 +69,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("wheels")
 
 
-@pytest.mark.parametrize("name", ALONE)
+@pytest.mark.parametrize("name", [*SERVICES, "gateway"])
 async def test_installs_and_starts_alone(name: str, wheels: Path, tmp_path: Path) -> None:
     """In an environment of its own a process comes up, says how it is, ends when told, and knows no other service."""
     package = f"intertie_{name}"
@@ -79,18 +82,26 @@ async def test_installs_and_starts_alone(name: str, wheels: Path, tmp_path: Path
     assert {package, "intertie", "intertie_chassis"} <= importable <= SHARED | {package}
 
     # Every address is one where nobody listens: a suite that runs on this machine must not be found.
-    ports = {process: processes.free_port() for process in (*SERVICES, "gateway")}
-    settings = {f"INTERTIE_{service.upper()}_ADDRESS": f"127.0.0.1:{ports[service]}" for service in SERVICES}
-    settings[f"INTERTIE_{name.upper()}_LISTEN"] = f"127.0.0.1:{ports[name]}"
-    settings["INTERTIE_DATA_DIR"] = str(tmp_path / "data")
-    log = tmp_path / "log"
-    process = processes.start([str(interpreter), "-I", "-m", package], log=log, env=settings, cwd=tmp_path)
+    ports = {process: processes.free_port() for process in ALONE}
+    settings = {f"INTERTIE_{process.upper()}_ADDRESS": f"127.0.0.1:{port}" for process, port in ports.items()}
+    for process, module in ((name, package), *BESIDE.get(name, ())):
+        settings[f"INTERTIE_{process.upper()}_LISTEN"] = f"127.0.0.1:{ports[process]}"
+        settings["INTERTIE_DATA_DIR"] = str(tmp_path / process)
+        await _starts_and_ends(
+            interpreter, module, settings, tmp_path / f"{process}.log", ALONE[process], ports[process]
+        )
+
+
+async def _starts_and_ends(
+    interpreter: Path, module: str, settings: Mapping[str, str], log: Path, probe: Probe, port: int
+) -> None:
+    process = processes.start([str(interpreter), "-I", "-m", module], log=log, env=settings, cwd=log.parent)
     try:
 
         async def is_up() -> bool:
             if process.poll() is not None:
-                pytest.fail(f"{package} ended with {process.returncode}:\n{log.read_text()}", pytrace=False)
-            return await ALONE[name](ports[name])
+                pytest.fail(f"{module} ended with {process.returncode}:\n{log.read_text()}", pytrace=False)
+            return await probe(port)
 
         await eventually(is_up, timeout=30)
     finally:

@@ -9,7 +9,9 @@ import yaml
 
 from source_tree import DISTRIBUTIONS, ROOT, SERVICES
 
-PROCESSES = (*SERVICES, "gateway")
+PROCESSES = (*SERVICES, "pull", "gateway")
+#: processes whose code another one's distribution holds
+IMAGES = {"pull": "ingest"}
 SETTING = re.compile(r"`(INTERTIE_[A-Z_]+)`")
 
 
@@ -26,7 +28,7 @@ def test_runs_every_process(compose: dict[str, Any]) -> None:
     built = {
         name: service["build"]["args"]["SERVICE"] for name, service in compose["services"].items() if "build" in service
     }
-    assert {"migrate": "cli", **{process: process for process in PROCESSES}} == built
+    assert {"migrate": "cli", **{process: IMAGES.get(process, process) for process in PROCESSES}} == built
 
 
 def test_sets_only_what_is_read(compose: dict[str, Any]) -> None:
@@ -45,7 +47,7 @@ def test_processes_reach_each_other(compose: dict[str, Any]) -> None:
     """Each process listens beyond its container, on the port under which the others look for it."""
     for process in PROCESSES:
         environment = compose["services"][process]["environment"]
-        for service in SERVICES:
+        for service in (*SERVICES, "pull"):
             host, port = environment[f"INTERTIE_{service.upper()}_ADDRESS"].split(":")
             assert (service, f"0.0.0.0:{port}") == (host, environment[f"INTERTIE_{service.upper()}_LISTEN"])
     gateway = compose["services"]["gateway"]

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Mapping
 
 from intertie_chassis.errors import StartupError
-from intertie_cli.settings import CliSettings
+from intertie_cli.settings import SERVICES, CliSettings
 
 
 def reached(settings: CliSettings, parts: tuple[str, ...]) -> dict[str, str]:
@@ -20,7 +20,7 @@ def environment(settings: CliSettings, addresses: Mapping[str, str], log_format:
         **os.environ,
         "INTERTIE_DATA_DIR": str(settings.data_dir.absolute()),
         "INTERTIE_LOG_FORMAT": log_format,
-        **{f"INTERTIE_{part.upper()}_ADDRESS": address for part, address in addresses.items() if part != "gateway"},
+        **{f"INTERTIE_{part.upper()}_ADDRESS": address for part, address in addresses.items() if part in SERVICES},
     }
 
 

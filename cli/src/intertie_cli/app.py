@@ -6,13 +6,16 @@ import typer
 
 from intertie_cli import (
     checkpoints,
+    connection_trials,
     connections,
     db,
     deliveries,
     grants,
     log,
     mappings,
+    queries,
     records,
+    syncs,
     systems,
     tokens,
     up,
@@ -28,6 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 verb(app, "up")(up.run_suite)
+connection_trials.add_to(connections.app)
 
 
 @verb(app, "version")
@@ -45,6 +49,8 @@ for noun in (
     deliveries.rejections_app,
     records.app,
     records.cache_app,
+    queries.app,
+    syncs.app,
     checkpoints.app,
     log.app,
     tokens.app,

@@ -1,4 +1,4 @@
-"""The demo: the seed's example, loaded into an empty registry over gRPC like anything else that a user configures."""
+"""The demo: the seed's example and a system to pull from, loaded into an empty registry over gRPC, as users do."""
 
 import asyncio
 import json
@@ -6,6 +6,7 @@ import json
 from intertie.ingest.v1 import ingest_pb2
 from intertie.registry.v1 import registry_pb2
 from intertie_chassis.errors import NotFound, Unavailable
+from intertie_cli import demo_pull
 from intertie_cli.session import Session
 
 SYSTEM = "law_enforcement"
@@ -50,6 +51,7 @@ async def load(session: Session) -> str | None:
     await registry.CreateMapping(registry_pb2.CreateMappingRequest(mapping=mapping))
     grant = registry_pb2.Grant(module_name=MODULE, system=SYSTEM, access_type="read_write")
     await registry.CreateGrant(registry_pb2.CreateGrantRequest(grant=grant))
+    await demo_pull.load(session, MODULE)
     await _wait_until_ingest_knows(session)
     return None
 
@@ -68,7 +70,7 @@ async def _wait_until_ingest_knows(session: Session) -> None:
 
 
 def commands(url: str, intertie: str) -> str:
-    """The seed's examples to paste, for a gateway at `url`; `intertie` is how the command is called from here."""
+    """Examples to paste, for a gateway at `url`; `intertie` is how the command is called from here."""
     return f"""\
 Send a webhook, as an external system does:
 
@@ -89,4 +91,5 @@ See what became of it:
 {intertie} checkpoints list
 curl -s -H "Authorization: Bearer $({intertie} token issue --role viewer)" \\
   '{url}/api/v1/integrations/logs?system={SYSTEM}'
-"""
+
+{demo_pull.commands(url, intertie, MODULE)}"""

@@ -7,7 +7,16 @@ from datetime import UTC, datetime
 
 from intertie_chassis.settings import Settings
 
-_COLOURS = {"registry": 36, "audit": 35, "ingest": 32, "mapper": 33, "gateway": 34, "intertie": 1}
+_COLOURS = {
+    "registry": 36,
+    "audit": 35,
+    "ingest": 32,
+    "mapper": 33,
+    "pull": 94,
+    "demo": 90,
+    "gateway": 34,
+    "intertie": 1,
+}
 _LEVELS = {"info": 0, "warning": 33, "error": 31}
 _WIDTH = 8
 

@@ -29,6 +29,14 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 def document(text: str, option: str = "--config") -> bytes:
     """The JSON object that an option gives: itself, `@FILE`, or `-` for standard input. Raises UsageError."""
+    raw = json_value(text, option)
+    if not isinstance(json.loads(raw), dict):
+        raise UsageError(f"{option}: must be a JSON object")
+    return raw
+
+
+def json_value(text: str, option: str) -> bytes:
+    """Any JSON that an option gives: itself, `@FILE`, or `-` for standard input. Raises UsageError."""
     if text == "-":
         raw = sys.stdin.buffer.read()
     elif text.startswith("@"):
@@ -36,11 +44,10 @@ def document(text: str, option: str = "--config") -> bytes:
     else:
         raw = text.encode()
     try:
-        if isinstance(json.loads(raw), dict):
-            return raw.strip()
+        json.loads(raw)
     except ValueError as error:
         raise UsageError(f"{option}: not JSON: {error}") from None
-    raise UsageError(f"{option}: must be a JSON object")
+    return raw.strip()
 
 
 def secret(text: str, option: str) -> str:

@@ -28,13 +28,15 @@ class Part:
     """What runs as a process of its own."""
 
     name: str
-    #: how much it yields to the others: accepting deliveries comes before mapping and auditing them
+    #: how much it yields to the others: accepting deliveries comes before mapping, auditing and pulling
     niceness: int = 0
+    #: what `python -m` runs; empty: the package of its name
+    runs: str = ""
 
     @property
     def module(self) -> str:
         """What `python -m` runs."""
-        return f"intertie_{self.name}"
+        return self.runs or f"intertie_{self.name}"
 
 
 class Process:

@@ -1,4 +1,4 @@
-"""Whether a process is ready: the gateway by HTTP, the services by grpc.health.v1."""
+"""Whether a process is ready: the gateway and the demo by HTTP, the services by grpc.health.v1."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ async def service(address: str) -> bool:
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-async def gateway(address: str) -> bool:
+async def http(address: str) -> bool:
     """Whether `GET /readyz` is answered with 200."""
     host, _, port = address.rpartition(":")
     try:

@@ -1,7 +1,7 @@
 """What a command works with: the settings, a printer, and the services that it calls, over gRPC and with its token."""
 
 from intertie.audit.v1 import audit_pb2_grpc
-from intertie.ingest.v1 import ingest_pb2_grpc
+from intertie.ingest.v1 import ingest_pb2_grpc, query_pb2_grpc, sync_pb2_grpc
 from intertie.mapper.v1 import mapper_pb2_grpc
 from intertie.registry.v1 import registry_pb2_grpc
 from intertie_chassis import clients
@@ -42,6 +42,16 @@ class Session:
     def audit(self) -> audit_pb2_grpc.AuditServiceStub:
         """The log."""
         return audit_pb2_grpc.AuditServiceStub(self._channel("audit"))
+
+    @property
+    def query(self) -> query_pb2_grpc.QueryServiceStub:
+        """Questions to external systems."""
+        return query_pb2_grpc.QueryServiceStub(self._channel("pull"))
+
+    @property
+    def sync(self) -> sync_pb2_grpc.SyncServiceStub:
+        """Runs of syncs."""
+        return sync_pb2_grpc.SyncServiceStub(self._channel("pull"))
 
     async def close(self) -> None:
         """Ends the connections."""

@@ -4,7 +4,7 @@ from pydantic import Field, SecretStr
 
 from intertie_chassis.settings import Settings
 
-SERVICES = ("registry", "ingest", "mapper", "audit")
+SERVICES = ("registry", "ingest", "mapper", "audit", "pull")
 """The services that the command calls."""
 
 
@@ -13,6 +13,10 @@ class CliSettings(Settings):
 
     token: SecretStr | None = Field(
         None, description="The token that the `intertie` command calls with. Unset: the data directory's admin token."
+    )
+
+    demo_listen: str = Field(
+        "127.0.0.1:8090", description="Where the demo's external API listens, which `intertie up --demo` runs."
     )
 
     def address_of(self, service: str) -> str:

@@ -1,15 +1,24 @@
 """Runs the suite's processes side by side: starts all, waits until they are ready, and stops them in order."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from intertie_chassis.errors import StartupError
 from intertie_cli import readiness
 from intertie_cli.journal import Journal
 from intertie_cli.process import Part, Process
 
-PARTS = (Part("registry"), Part("audit", niceness=5), Part("ingest"), Part("mapper", niceness=5), Part("gateway"))
+PARTS = (
+    Part("registry"),
+    Part("audit", niceness=5),
+    Part("ingest"),
+    Part("pull", niceness=5, runs="intertie_ingest.pull"),
+    Part("mapper", niceness=5),
+    Part("gateway"),
+)
 """In the order of starting."""
+DEMO = Part("demo", niceness=5, runs="intertie_cli.demo_api")
+"""The external API of the demo."""
 
 _STOP_SECONDS = 20.0
 _LOOK_SECONDS = 0.1
@@ -19,14 +28,17 @@ _TELL_SECONDS = 10.0
 class Supervisor:
     """The processes of one installation."""
 
-    def __init__(self, environment: Mapping[str, str], addresses: Mapping[str, str], journal: Journal) -> None:
+    def __init__(
+        self, parts: Sequence[Part], environment: Mapping[str, str], addresses: Mapping[str, str], journal: Journal
+    ) -> None:
         """Args:
+        parts: in the order of starting.
         environment: of all processes.
         addresses: where each part is reached.
         """
         self._addresses = dict(addresses)
         self._journal = journal
-        self._processes = [Process(part, environment, journal) for part in PARTS]
+        self._processes = [Process(part, environment, journal) for part in parts]
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -76,8 +88,10 @@ class Supervisor:
     async def _not_ready(self) -> list[str]:
         """The parts that are not ready, by name. The gateway is asked last: it cannot be ready before the others."""
         names = [process.part.name for process in self._processes if process.part.name != "gateway"]
-        answers = await asyncio.gather(*(readiness.service(self._addresses[name]) for name in names))
+        answers = await asyncio.gather(
+            *((readiness.http if name == DEMO.name else readiness.service)(self._addresses[name]) for name in names)
+        )
         waiting = [name for name, is_ready in zip(names, answers, strict=True) if not is_ready]
-        if not waiting and not await readiness.gateway(self._addresses["gateway"]):
+        if not waiting and not await readiness.http(self._addresses["gateway"]):
             waiting = ["gateway"]
         return waiting

@@ -18,10 +18,10 @@ from intertie_chassis.identity import KeyRing
 from intertie_cli import addresses, demo, owners
 from intertie_cli.journal import Journal
 from intertie_cli.session import Session
-from intertie_cli.supervisor import PARTS, Supervisor
+from intertie_cli.settings import CliSettings
+from intertie_cli.supervisor import DEMO, PARTS, Supervisor
 
 READY = "intertie is ready"
-_NAMES = tuple(part.name for part in PARTS)
 _DATABASE_PAUSE = 2.0
 
 
@@ -31,26 +31,25 @@ async def run_suite(
         bool, typer.Option("--demo", help="Load the seed's example when the registry is empty; on the loopback only.")
     ] = False,
 ) -> int:
-    """Run the suite: registry, audit, ingest, mapper and gateway, each a process of its own.
+    """Run the suite: registry, audit, ingest, pull, mapper and gateway, each a process of its own.
 
     Makes the tables (never in a database that holds other ones), starts again what crashes, stops everything on Ctrl-C.
     """
     settings = session.settings
-    if with_demo and not addresses.is_loopback(settings.gateway_listen):
-        raise StartupError(
-            f"the demo's secret is public and its pushes need none, so --demo is refused on {settings.gateway_listen}: "
-            "let the gateway listen on the loopback (INTERTIE_GATEWAY_LISTEN=127.0.0.1:8080), or leave --demo out"
-        )
+    if with_demo:
+        _refuse_a_public_demo(settings)
     KeyRing(settings.data_dir).ensure()
     with _only_one(settings.data_dir):
-        addresses.check_free(settings, _NAMES)
+        parts = (DEMO, *PARTS) if with_demo else PARTS
+        names = tuple(part.name for part in parts)
+        addresses.check_free(settings, names)
         journal = Journal.of(settings)
-        reached = addresses.reached(settings, _NAMES)
+        reached = addresses.reached(settings, names)
         environment = addresses.environment(settings, reached, journal.format)
         stop, at_once = _signals(journal)
         if not await _unless(stop, _migrate(session, environment, journal)):
             return 0
-        supervisor = Supervisor(environment, reached, journal)
+        supervisor = Supervisor(parts, environment, reached, journal)
         supervisor.start()
         try:
             if await _unless(stop, _begin(session, supervisor, with_demo, reached["gateway"])):
@@ -60,6 +59,20 @@ async def run_suite(
             await supervisor.stop(at_once)
             journal.say("all processes have ended")
     return 0
+
+
+def _refuse_a_public_demo(settings: CliSettings) -> None:
+    """Raises StartupError when others than this machine could reach the demo."""
+    if not addresses.is_loopback(settings.gateway_listen):
+        raise StartupError(
+            f"the demo's secret is public and its pushes need none, so --demo is refused on {settings.gateway_listen}: "
+            "let the gateway listen on the loopback (INTERTIE_GATEWAY_LISTEN=127.0.0.1:8080), or leave --demo out"
+        )
+    if not addresses.is_loopback(settings.demo_listen):
+        raise StartupError(
+            f"the demo's token is public, so --demo is refused on {settings.demo_listen}: "
+            "let its API listen on the loopback (INTERTIE_DEMO_LISTEN=127.0.0.1:8090), or leave --demo out"
+        )
 
 
 async def _begin(session: Session, supervisor: Supervisor, with_demo: bool, gateway: str) -> None:

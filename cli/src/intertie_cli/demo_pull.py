@@ -1,0 +1,126 @@
+"""The demo's second system: a database and an API of its own, which modules ask and mappings sync from."""
+
+import asyncio
+import json
+from typing import Any
+
+from intertie.ingest.v1 import sync_pb2
+from intertie.registry.v1 import registry_pb2
+from intertie_chassis.errors import NotFound, Unavailable
+from intertie_cli import demo_api, demo_source
+from intertie_cli.session import Session
+
+SYSTEM = "traffic_transport"
+CLOSURES = "closures_to_events"
+WORKS = "works_to_events"
+
+_PERMISSIONS = {"tables": ["closures"], "max_rows": 1000, "endpoints": ["/works", "/works/*"]}
+_MAPPINGS: dict[str, tuple[str, dict[str, Any]]] = {
+    CLOSURES: (
+        "closures",
+        {
+            "field_mappings": {
+                "title": "event_title",
+                "closed_on": "date",
+                "street": "location",
+                "reason": "description",
+            },
+            "defaults": {"event_status": "planned"},
+            "sync": {"cursor_field": "updated_at", "lookback_seconds": 60, "page_size": 5},
+        },
+    ),
+    WORKS: (
+        "/works",
+        {
+            "field_mappings": {"title": "event_title", "starts_on": "date", "place": "location"},
+            "defaults": {"event_status": "planned"},
+            "sync": {
+                "cursor_field": "updated_at",
+                "cursor_param": "updated_since",
+                "records": "works",
+                "page_size": 3,
+                "pagination": {
+                    "kind": "page_number",
+                    "base_page": 1,
+                    "total_path": "pages",
+                    "size_param": "page_size",
+                },
+            },
+        },
+    ),
+}
+_SEEN_SECONDS = 15.0
+
+
+async def load(session: Session, module: str) -> None:
+    """Makes the system with its database and lets the module read it; waits until pull knows it.
+
+    Its syncs run on demand only: what a newcomer looks at does not change by itself.
+    """
+    settings, registry = session.settings, session.registry
+    system = registry_pb2.System(system_name=SYSTEM, display_name="Traffic and Transport", system_type="hybrid")
+    await registry.CreateSystem(registry_pb2.CreateSystemRequest(system=system))
+    file = settings.data_dir.absolute() / "external" / f"{SYSTEM}.db"
+    demo_source.make(file)
+    database = registry_pb2.Connection(system=SYSTEM, connection_type="database", db_driver="sqlite", db_name=str(file))
+    api = registry_pb2.Connection(
+        system=SYSTEM,
+        connection_type="rest",
+        api_base_url=f"http://{settings.address_of('demo')}",
+        api_auth_type="bearer",
+        api_auth_token=demo_api.TOKEN,
+        config_json=json.dumps({"allowed_networks": ["127.0.0.0/8", "::1"], "test_endpoint": "/works"}).encode(),
+    )
+    for connection in (database, api):
+        await registry.CreateConnection(registry_pb2.CreateConnectionRequest(connection=connection))
+    for name, (source, config) in _MAPPINGS.items():
+        mapping = registry_pb2.Mapping(
+            system=SYSTEM,
+            mapping_name=name,
+            source_table=source,
+            target_table=f"{settings.table_prefix}events",
+            mapping_config=json.dumps(config).encode(),
+            sync_frequency="manual",
+        )
+        await registry.CreateMapping(registry_pb2.CreateMappingRequest(mapping=mapping))
+    grant = registry_pb2.Grant(
+        module_name=module,
+        system=SYSTEM,
+        access_type="read",
+        query_permissions=json.dumps(_PERMISSIONS).encode(),
+    )
+    await registry.CreateGrant(registry_pb2.CreateGrantRequest(grant=grant))
+    await _wait_until_pull_knows(session)
+
+
+async def _wait_until_pull_knows(session: Session) -> None:
+    request = sync_pb2.GetCursorRequest(system=SYSTEM, mapping=WORKS)
+    deadline = asyncio.get_running_loop().time() + _SEEN_SECONDS
+    while True:
+        try:
+            await session.sync.GetCursor(request)
+            return
+        except NotFound:
+            if asyncio.get_running_loop().time() > deadline:
+                raise Unavailable("registry has the demo, but pull does not see it: see what it said above") from None
+        await asyncio.sleep(0.1)
+
+
+def commands(url: str, intertie: str, module: str) -> str:
+    """What to paste to ask the system and to sync from it, for a gateway at `url`."""
+    return f"""\
+Ask an external database and an external API, as the module {module}:
+
+curl -s {url}/api/v1/integrations/query/database -H 'Content-Type: application/json' \\
+  -H "Authorization: Bearer $({intertie} token issue --role module:{module})" \\
+  -d '{{"system": "{SYSTEM}", "query": "SELECT title, street FROM closures WHERE closed_on < :before",
+       "params": {{"before": "2026-02-08"}}}}'
+curl -s {url}/api/v1/integrations/query/api -H 'Content-Type: application/json' \\
+  -H "Authorization: Bearer $({intertie} token issue --role module:{module})" \\
+  -d '{{"system": "{SYSTEM}", "endpoint": "/works/RW-203", "method": "GET"}}'
+
+Sync a table and an endpoint of theirs into campaign events; a second time only what is new is read:
+
+{intertie} sync run {SYSTEM} {CLOSURES}
+{intertie} sync run {SYSTEM} {WORKS}
+"""
