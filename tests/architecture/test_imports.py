@@ -10,9 +10,11 @@ import pytest
 from source_tree import DISTRIBUTIONS, SERVICES, SourceFile, distributed_files
 
 SERVICE_PACKAGES = {f"intertie_{service}" for service in SERVICES}
-SQL_LIBRARIES = ("sqlalchemy", "alembic", "asyncmy", "aiosqlite")
-#: files that speak SQL, by what they are about
-SQL_NOUNS = {"store", "tables", "migrations", "adopt", "adoption"}
+SQL_LIBRARIES = ("sqlalchemy", "alembic", "asyncmy", "aiosqlite", "asyncpg", "sqlglot")
+#: files that speak SQL, by what they are about; the folder databases speaks it with the databases of others
+SQL_NOUNS = {"store", "tables", "migrations", "adopt", "adoption", "databases"}
+#: ingest's folders that only its process pull loads
+PULL_NOUNS = {"pull", "apis", "databases", "syncs"}
 #: the same in chassis; command tells the person at the terminal, and nobody else, what the database refused
 CHASSIS_DATABASE_NOUNS = {"database", "database_errors", "many_rows", "mysql", "sqlite", "sqlite_connection"}
 CHASSIS_SQL_NOUNS = {*CHASSIS_DATABASE_NOUNS, "outbox", "migrations", "adoption", "existing", "command"}
@@ -68,6 +70,12 @@ def contract_modules(file: SourceFile) -> set[str]:
     return {name for name in file.imports() if any(part.endswith(("_pb2", "_pb2_grpc")) for part in name.split("."))}
 
 
+def pulling(file: SourceFile) -> set[str]:
+    """Imports of ingest's folders that belong to pull."""
+    folders = tuple(f"intertie_ingest.{noun}." for noun in PULL_NOUNS)
+    return {name for name in file.imports() if name.startswith(folders)}
+
+
 def more_than_one_library(file: SourceFile) -> set[str]:
     """The third-party packages of a file that has more than its one special one."""
     libraries = file.third_party()
@@ -93,7 +101,7 @@ RULES = (
         "the gateway has no database", in_package("intertie_gateway"), third_party("sqlalchemy", "asyncmy", "aiosqlite")
     ),
     Rule(
-        "in a service only store, tables and migrations speak SQL",
+        "in a service only store, tables, migrations and ingest's databases speak SQL",
         lambda file: a_service(file) and not file.nouns & SQL_NOUNS,
         third_party(*SQL_LIBRARIES),
     ),
@@ -106,6 +114,16 @@ RULES = (
         "in a service only convert, service and clients know protobuf",
         lambda file: a_service(file) and not file.nouns & CONTRACT_NOUNS,
         contract_modules,
+    ),
+    Rule(
+        "accepting deliveries loads nothing of pulling",
+        lambda file: file.package == "intertie_ingest" and not file.nouns & PULL_NOUNS,
+        pulling,
+    ),
+    Rule(
+        "only ingest's apis and egress speak HTTP with external systems",
+        lambda file: a_service(file) and not file.nouns & {"apis", "egress"},
+        third_party("httpx", "httpcore", "authlib"),
     ),
     Rule("a pure file imports no grpc, no SQL, no HTTP", pure, third_party("grpc", "sqlalchemy", "httpx", "uvicorn")),
     Rule("a pure file imports nothing of ours but mapping", pure, ours_but("intertie_mapping")),
