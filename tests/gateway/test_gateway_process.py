@@ -63,17 +63,6 @@ async def test_ready_names_what_is_missing(gateway: GatewayProcess, services: Se
     await eventually(lambda: gateway.client.get("/readyz").status_code == 200)
 
 
-def test_without_pull_it_is_degraded_and_ready(services: Services, script: Script, tmp_path: Path) -> None:
-    """Deliveries do not need it: they must not be turned away because nobody can ask external systems."""
-    with running_gateway(services.address, tmp_path, {"INTERTIE_PULL_ADDRESS": "127.0.0.1:1"}) as gateway:
-        answer = gateway.client.get("/readyz")
-        assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
-        assert answer.json()["services"]["pull"] == "does not answer"
-        assert gateway.webhook().status_code == 202
-        sync = gateway.client.post(f"{PREFIX}/sync", json={"system": "s", "mapping": "m"}, headers=TOKEN)
-        assert (sync.status_code, problem_of(sync)["reason"]) == (503, "SERVICE_UNAVAILABLE")
-
-
 def test_the_description_needs_no_token(gateway: GatewayProcess) -> None:
     """OpenAPI 3.1 with every annotated route and the two receiving ones."""
     answer = gateway.client.get("/openapi.json")
