@@ -65,7 +65,7 @@ def place(
             if is_push:
                 raise InvalidArgument(error.message, violations=[("data", error.message)]) from None
             fault = Fault(error.reason, error.field, error.message)
-            shown = shown or payload_id(record)
+            shown = shown or _identified(plan, record) or payload_id(record)
     external_id = shown or own_id
     if plan is not None and plan.every and shown:
         external_id = f"{shown[: MOST_EXTERNAL_ID_CHARACTERS - len(own_id) - 1]}@{own_id}"
@@ -73,6 +73,14 @@ def place(
         route.id, external_id, record.raw.decode(), record.digest(), version, route.is_realtime, fault
     )
     return shown, placed
+
+
+def _identified(plan: Plan, record: Record) -> str | None:
+    """The id that the plan finds: what a filter could not judge is still known by it, and replayed under it."""
+    try:
+        return plan.identify(record)
+    except MappingFault:
+        return None
 
 
 def payload_id(record: Record) -> str | None:

@@ -36,6 +36,11 @@ class Page:
 class Source(Protocol):
     """A table or an endpoint, read in an order of its own."""
 
+    @property
+    def is_ordered(self) -> bool:
+        """Whether it says itself with each page which cursor value may be kept; else the values in its records do."""
+        ...
+
     def pages(self, wanted: Range, position: bytes | None) -> AsyncGenerator[Page, None]:
         """The pages of the range, from the beginning or behind the position of an earlier page.
 
