@@ -16,6 +16,7 @@ Changes = dict[str, Any]
 P = TypeVar("P", System, Mapping, Grant)
 
 _DATABASE = ("db_host", "db_port", "db_name")
+_TOKEN_URL = "oauth2_token_url"
 _FIXED = {
     "system": "cannot be changed; create it anew under the other system",
     "module_name": "cannot be changed; create a grant for the other module",
@@ -31,6 +32,7 @@ def applied_to_connection(current: Connection, changes: Changes) -> Connection:
     """The connection with the changes: stored secrets that they do not name are kept, unless the destination changes.
 
     Credentials are for one destination: pointed elsewhere with them, a connection would hand them to whoever is there.
+    A destination is a host and what it is asked for by name, so neither allowed_networks nor tls is a part of it.
     Raises InvalidArgument for a move to another system, or a config_json that no longer makes sense.
     """
     values = _movable(current, changes)
@@ -41,10 +43,15 @@ def applied_to_connection(current: Connection, changes: Changes) -> Connection:
     if to_api:
         values.setdefault("api_auth_token", "")
     old = secrets.parse(current.config_json) or {}
+    to_token = "config_json" in values and values["config_json"].get(_TOKEN_URL) not in (None, old.get(_TOKEN_URL))
+    if to_token:
+        # Who gives out tokens is sent the client's secret, which api_auth_token may stand in for.
+        values.setdefault("api_auth_token", "")
+        old.pop("oauth2_client_secret", None)
     if to_database or to_api:
         # What verifies deliveries has nothing to do with where queries go.
-        old = {key: item for key, item in old.items() if key.startswith("webhook_") or not secrets.is_secret(key)}
-        old = {key: item if key.startswith("webhook_") else secrets.redacted(item) for key, item in old.items()}
+        verifying = {key: item for key, item in old.items() if key.startswith("webhook_")}
+        old = secrets.redacted({key: item for key, item in old.items() if key not in verifying}) | verifying
     if "config_json" in values:
         old = secrets.merged(old, values["config_json"])
     if "config_json" in values or to_database or to_api:

@@ -1,10 +1,9 @@
 """Connections between the contract and the model. Secrets go in here and do not come out."""
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from intertie.registry.v1 import registry_pb2
-from intertie_registry import secrets, verification
+from intertie_registry import reaching, secrets, urls, verification
 from intertie_registry.changes import Changes, config_text
 from intertie_registry.fields import Fields
 from intertie_registry.mask_convert import named_fields
@@ -114,26 +113,13 @@ def _timeout(seconds: int, fields: Fields) -> int:
 def _url(url: str, fields: Fields) -> str:
     fields.text("api_base_url", url, 500)
     if url:
-        text = "must be an http:// or https:// URL with a host, without user, password and fragment"
-        fields.checked("api_base_url", lambda: _is_http(url), text)
+        text = "must be an http:// or https:// URL with a host, without user, password, query and fragment"
+        fields.checked("api_base_url", lambda: urls.is_base(url), text)
     return url
-
-
-def _is_http(url: str) -> bool:
-    parts = urlsplit(url)
-    # Reading the port raises ValueError when it is none.
-    return (
-        parts.scheme in ("http", "https")
-        and bool(parts.hostname)
-        and "@" not in parts.netloc
-        and not parts.fragment
-        and (parts.port is None or parts.port > 0)
-        and url.isprintable()
-        and " " not in url
-    )
 
 
 def _config(body: bytes, fields: Fields) -> secrets.JsonObject:
     config = fields.document("config_json", body) if body else None
     fields.problems("config_json", verification.problems(config or {}))
+    fields.problems("config_json", reaching.problems(config or {}))
     return config or {}

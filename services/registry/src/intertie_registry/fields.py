@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from intertie_chassis.errors import InvalidArgument
 from intertie_mapping import documents
 from intertie_mapping.errors import DocumentError
-from intertie_mapping.values import JsonObject
+from intertie_mapping.values import JsonObject, JsonValue
 
 #: bytes of a config_json or query_permissions; a mapping_config may hold lookups and so more
 MOST_DOCUMENT = 64 * 1024
@@ -78,6 +78,19 @@ class Fields:
             return document.value
         else:
             self.refuse(field, "must be a JSON object, not an array")
+        return None
+
+    def json(self, field: str, body: bytes) -> JsonValue:
+        """Any JSON in a field of bytes; None when it is none."""
+        if len(body) > MOST_DOCUMENT:
+            self.refuse(field, f"must have at most {MOST_DOCUMENT // 1024} KiB")
+            return None
+        try:
+            return documents.parse_value(body.decode())
+        except UnicodeDecodeError:
+            self.refuse(field, "is not UTF-8")
+        except DocumentError as error:
+            self.refuse(field, f"is not JSON: {error.message}")
         return None
 
     def problems(self, field: str, problems: Iterable[tuple[str, str]]) -> None:

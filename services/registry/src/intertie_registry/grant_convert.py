@@ -1,6 +1,7 @@
 """Grants between the contract and the model."""
 
 from intertie.registry.v1 import registry_pb2
+from intertie_registry import permissions
 from intertie_registry.changes import Changes
 from intertie_registry.fields import Fields
 from intertie_registry.mask_convert import named_fields
@@ -72,8 +73,8 @@ def _values(wanted: registry_pb2.Grant, named: set[str], fields: Fields) -> Chan
         values["access_type"] = fields.word("access_type", wanted.access_type, ACCESS_TYPES, "read")
     if "query_permissions" in named:
         body = wanted.query_permissions
-        if body:
-            fields.document("query_permissions", body)
+        if body.strip():
+            fields.problems("query_permissions", permissions.problems(fields.json("query_permissions", body)))
         values["query_permissions"] = body.decode("utf-8", "replace").strip()
     if "is_active" in named:
         values["is_active"] = wanted.is_active if wanted.HasField("is_active") else True

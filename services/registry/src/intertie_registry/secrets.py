@@ -2,11 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 JsonObject = dict[str, Any]
+#: whether the value under a key of an object is one
+IsSecret = Callable[[str], bool]
 
 #: columns of a connection that hold a credential
 CREDENTIALS = ("db_password", "api_auth_token")
@@ -18,10 +20,19 @@ _SECRET = re.compile(
 _ABOUT = re.compile(r"_(expires_at|expires_in|expiry|url|uri|endpoint|header|header_name|name|type|param|field)$")
 
 
+# In an object of HTTP headers any may be a credential; these say how to answer.
+_OPEN_HEADERS = {"accept", "accept-charset", "accept-language", "cache-control", "content-type", "prefer", "user-agent"}
+
+
 def is_secret(key: str) -> bool:
     """Whether the value under this key of a config_json must not be shown."""
     name = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key).lower())
     return bool(_SECRET.search(name)) and not _ABOUT.search(name)
+
+
+def is_secret_header(name: str) -> bool:
+    """Whether the value of this HTTP header must not be shown: any may hold a credential, but for a few."""
+    return name.lower() not in _OPEN_HEADERS
 
 
 def parse(text: str) -> JsonObject | None:
@@ -35,10 +46,10 @@ def parse(text: str) -> JsonObject | None:
     return value if isinstance(value, dict) else None
 
 
-def redacted(value: Any) -> Any:
+def redacted(value: Any, is_secret: IsSecret = is_secret) -> Any:
     """The same JSON without the members that are secret, at any depth."""
     if isinstance(value, dict):
-        return {key: redacted(item) for key, item in value.items() if not is_secret(key)}
+        return {key: redacted(item, _inside(key)) for key, item in value.items() if not is_secret(key)}
     if isinstance(value, list):
         return [redacted(item) for item in value]
     return value
@@ -50,7 +61,7 @@ def redacted_text(text: str) -> str:
     return "" if value is None else json.dumps(redacted(value), ensure_ascii=False, separators=(",", ":"))
 
 
-def merged(old: JsonObject, new: JsonObject) -> JsonObject:
+def merged(old: JsonObject, new: JsonObject, is_secret: IsSecret = is_secret) -> JsonObject:
     """`new`, with the secrets of `old` that it does not name; a secret that is null in `new` is removed.
 
     So what was read (without secrets), edited and written back loses no secret. Goes into objects that both have.
@@ -60,22 +71,29 @@ def merged(old: JsonObject, new: JsonObject) -> JsonObject:
         if is_secret(key) and value is None:
             continue
         before = old.get(key)
-        result[key] = merged(before if isinstance(before, dict) else {}, value) if isinstance(value, dict) else value
+        if isinstance(value, dict):
+            value = merged(before if isinstance(before, dict) else {}, value, _inside(key))
+        result[key] = value
     kept = {key: value for key, value in old.items() if is_secret(key) and key not in new}
     return {**result, **kept}
 
 
-def paths(value: Any, at: str) -> Iterator[str]:
+def paths(value: Any, at: str, is_secret: IsSecret = is_secret) -> Iterator[str]:
     """The paths of the secrets that are set: ``config_json.webhook_secret``."""
     if isinstance(value, dict):
         for key, item in value.items():
             if not is_secret(key):
-                yield from paths(item, f"{at}.{key}")
+                yield from paths(item, f"{at}.{key}", _inside(key))
             elif item not in (None, ""):
                 yield f"{at}.{key}"
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from paths(item, f"{at}[{index}]")
+
+
+def _inside(key: str) -> IsSecret:
+    """What is secret among the members of the object under this key."""
+    return is_secret_header if key.lower() == "headers" else is_secret
 
 
 def shown_url(url: str) -> str:
