@@ -232,6 +232,7 @@ class SyncRig:
 
     async def sql(self, statement: str, **values: Any) -> list[Any]:
         """Runs a statement of the test's own."""
+
         async def work(connection: Any) -> list[Any]:
             result = await connection.execute(text(statement.format(prefix=PREFIX)), values)
             return list(result.all()) if result.returns_rows else []

@@ -56,6 +56,11 @@ class Engine:
         reading = sum(not runner.is_settling for runner in self._working.values())
         return max(0, min(self._most - reading, self._most * SETTLING_FOR_EACH - len(self._working)))
 
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """The runs that are worked on now."""
+        return list(self._working)
+
     def wake(self) -> None:
         """Says that there is a run to begin, or one to look after."""
         self._bell.ring()
