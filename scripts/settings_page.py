@@ -118,7 +118,9 @@ def render() -> str:
                 description = " ".join(field.description.split()).replace("|", "\\|")
                 rows.append(f"| {names} | {type_name(field.annotation)} | {default_of(field)} | {description} |\n")
             if rows:
-                title = "all processes" if package == PACKAGES[0] else package.removeprefix("intertie_").rpartition(".")[-1]
+                title = (
+                    "all processes" if package == PACKAGES[0] else package.removeprefix("intertie_").rpartition(".")[-1]
+                )
                 sections.append(
                     f"\n## {title}\n\n| variable | value | default | what it does |\n|---|---|---|---|\n"
                     + "".join(rows)

@@ -34,17 +34,21 @@ def main(
     migrations: Migrations | None = None,
     adopt: Adopter | None = None,
     arguments: list[str] | None = None,
+    *,
+    module: str | None = None,
 ) -> int:
     """Runs the verb on the command line and gives the process's exit code.
 
     Args:
-        owner_name: registry, ingest, mapper, audit or gateway; also the name in the logs.
+        owner_name: registry, ingest, pull, mapper, audit or gateway; also the name in the logs.
         serve: builds the server and runs it until told to stop. On embedded SQLite the migrations have run before.
         migrations: the owner's; None for a process without tables, which has the verb serve only.
         adopt: plans what an existing database needs; see `adoption`.
         arguments: instead of the command line, for tests.
+        module: what `python -m` runs, when it is not the package that is named like the owner.
     """
-    options = _parser(owner_name, migrations is not None, adopt is not None).parse_args(arguments)
+    parser = _parser(module or f"intertie_{owner_name}", migrations is not None, adopt is not None)
+    options = parser.parse_args(arguments)
     try:
         settings = settings_type.load()
         logs.configure(owner_name, settings.log_format, settings.log_level)
@@ -71,8 +75,8 @@ def main(
     return 0
 
 
-def _parser(owner_name: str, has_tables: bool, can_adopt: bool) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"python -m intertie_{owner_name}")
+def _parser(module: str, has_tables: bool, can_adopt: bool) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"python -m {module}")
     verbs = parser.add_subparsers(dest="verb", metavar="verb", required=False)
     verbs.add_parser("serve", help="answer calls (the default)")
     if has_tables:

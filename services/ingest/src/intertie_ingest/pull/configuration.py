@@ -17,6 +17,7 @@ from intertie_ingest.configuration import (
     StoredSystem,
     compile_mapping,
 )
+from intertie_ingest.databases.permissions import Permissions
 from intertie_ingest.external import ExternalConnection
 from intertie_ingest.model import Fault
 from intertie_mapping.plan import Plan
@@ -63,8 +64,7 @@ class PullGrant:
 
     #: `read`, `write` or `read_write`
     access_type: str
-    #: JSON, as stored
-    query_permissions: bytes
+    permissions: Permissions
 
     def covers(self, access: str) -> bool:
         """Whether it covers `read` or `write`."""
@@ -182,7 +182,10 @@ def compile_pull_system(stored: StoredSystem) -> PullSystem:
             continue
         if grant.access_type not in _ACCESS_TYPES:
             problems.append(f"the grant of {grant.module}: {grant.access_type!r} is no access type; it allows nothing")
-        grants[grant.module] = PullGrant(grant.access_type, grant.query_permissions)
+        permissions = Permissions.of(grant.query_permissions)
+        if permissions.problem:
+            problems.append(f"the grant of {grant.module} allows nothing: {permissions.problem}")
+        grants[grant.module] = PullGrant(grant.access_type, permissions)
     return PullSystem(stored.id, stored.name, stored.is_active, connections, mappings, grants, tuple(problems))
 
 

@@ -1,0 +1,42 @@
+"""Who asks, and what the grant is by which it is judged."""
+
+from intertie_chassis.errors import InvalidArgument
+from intertie_chassis.principals import Principal
+from intertie_ingest import errors
+from intertie_ingest.pull.configuration import PullConfiguration, PullGrant, PullSystem
+
+
+def asking_module(principal: Principal, named: str) -> str:
+    """The module that asks: the token's own; an admin names it.
+
+    Raises ModuleMismatch, and InvalidArgument for an admin that names none.
+    """
+    if principal.role == "module":
+        if named and named != principal.name:
+            raise errors.ModuleMismatch(metadata={"module": named[:100]})
+        return principal.name
+    if not named:
+        raise InvalidArgument(
+            "name the module whose grant is to be used", violations=[("module", "must name a module for this role")]
+        )
+    return named
+
+
+def granted(
+    configuration: PullConfiguration, principal: Principal, module: str, name: str
+) -> tuple[PullSystem, PullGrant]:
+    """The active system of this name, and the module's grant.
+
+    Raises GrantMissing for a module without one, whether or not there is such a system; to others SystemNotFound.
+    """
+    if not name:
+        raise InvalidArgument("name the system to ask", violations=[("system", "must name a system")])
+    system = configuration.by_name.get(name)
+    grant = system.grants.get(module) if system is not None and system.is_active else None
+    if system is not None and grant is not None:
+        return system, grant
+    if principal.role != "module":
+        configuration.system(name)
+    raise errors.GrantMissing(
+        "the module has no active grant for this system", metadata={"system": name[:100], "module": module[:100]}
+    )
