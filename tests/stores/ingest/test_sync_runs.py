@@ -19,7 +19,7 @@ from intertie_ingest.syncs.model import (
     Trigger,
 )
 from intertie_ingest.syncs.model import RunState as State
-from sync_samples import Syncs, new_run, page, record
+from page_samples import Syncs, new_run, page, record
 
 TICK = datetime(2026, 1, 1, 12)
 
