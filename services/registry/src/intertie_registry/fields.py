@@ -80,18 +80,19 @@ class Fields:
             self.refuse(field, "must be a JSON object, not an array")
         return None
 
-    def json(self, field: str, body: bytes) -> JsonValue:
-        """Any JSON in a field of bytes; None when it is none."""
+    def json(self, field: str, body: bytes, check: Callable[[JsonValue], Iterable[tuple[str, str]]]) -> None:
+        """Note what is wrong with any JSON in a field of bytes, and what `check` finds wrong with its value."""
         if len(body) > MOST_DOCUMENT:
             self.refuse(field, f"must have at most {MOST_DOCUMENT // 1024} KiB")
-            return None
+            return
         try:
-            return documents.parse_value(body.decode())
+            value = documents.parse_value(body.decode())
         except UnicodeDecodeError:
             self.refuse(field, "is not UTF-8")
         except DocumentError as error:
             self.refuse(field, f"is not JSON: {error.message}")
-        return None
+        else:
+            self.problems(field, check(value))
 
     def problems(self, field: str, problems: Iterable[tuple[str, str]]) -> None:
         """Note problems found inside a document: pairs of a path in it and a text."""

@@ -74,7 +74,7 @@ def _values(wanted: registry_pb2.Grant, named: set[str], fields: Fields) -> Chan
     if "query_permissions" in named:
         body = wanted.query_permissions
         if body.strip():
-            fields.problems("query_permissions", permissions.problems(fields.json("query_permissions", body)))
+            fields.json("query_permissions", body, permissions.problems)
         values["query_permissions"] = body.decode("utf-8", "replace").strip()
     if "is_active" in named:
         values["is_active"] = wanted.is_active if wanted.HasField("is_active") else True
