@@ -21,7 +21,7 @@ _ROW_NUMBERS = frozenset({"rowid", "oid", "_rowid_"})
 
 def restricted(references: Sequence[Reference], permissions: Permissions) -> list[Reference]:
     """Those tables of which not all columns are permitted."""
-    return [reference for reference in references if reference.name in permissions.columns]
+    return [reference for reference in references if permissions.columns_of(reference.name) is not None]
 
 
 def _not_permitted(column: str) -> QueryNotPermitted:
@@ -34,19 +34,20 @@ def restrict_reads(
     permissions: Permissions,
     columns: Columns | None,
     dialect: Dialect,
+    target: Reference | None = None,
 ) -> None:
-    """Puts queries of the permitted columns in the place of restricted tables that are read.
+    """Puts queries of the permitted columns in the place of restricted tables, except of the one that is written to.
 
     Without a table's real columns they are taken as the grant spells them, folded. Raises QueryNotPermitted,
     QueryRefused.
     """
-    narrowed = restricted(references, permissions)
+    narrowed = [reference for reference in restricted(references, permissions) if reference is not target]
     if not narrowed:
         return
     _check_names(tree, references, narrowed, permissions, dialect)
     real = {folded(table): names for table, names in (columns or {}).items()}
     for reference in narrowed:
-        permitted = permissions.columns[reference.name]
+        permitted = permissions.columns_of(reference.name) or frozenset()
         names = [name for name in real.get(reference.name, sorted(permitted)) if folded(name) in permitted]
         if not names:
             raise QueryNotPermitted(f"The module's grant permits no column of the table {reference.name[:128]}.")
@@ -72,36 +73,41 @@ def _check_names(
     permissions: Permissions,
     dialect: Dialect,
 ) -> None:
-    permitted = {name for reference in narrowed for name in permissions.columns[reference.name]}
+    """Refuses the names that can only mean columns which are not permitted; the others are left to the server."""
+    permitted: set[str] = set()
+    of_name: dict[str, set[str]] = {}
+    for reference in narrowed:
+        columns = permissions.columns_of(reference.name) or frozenset()
+        permitted |= columns
+        of_name.setdefault(folded(reference.node.alias_or_name), set()).update(columns)
     own = {folded(alias.alias) for alias in tree.find_all(exp.Alias)}
+    open_names = {
+        folded(reference.node.alias_or_name)
+        for reference in references
+        if not any(reference is other for other in narrowed)
+    }
     for alias in tree.find_all(exp.TableAlias):
         own |= {folded(alias.name)} | {folded(column.name) for column in alias.columns}
-    own |= {folded(reference.node.name) for reference in references}
-    of_alias: dict[str, set[str]] = {}
-    for reference in references:
-        may = permissions.columns.get(reference.name)
-        of_alias.setdefault(folded(reference.node.alias_or_name), set()).update(own if may is None else may)
+        if not isinstance(alias.parent, exp.Table):
+            open_names.add(folded(alias.name))
+    own |= set(of_name)
     are_all = len(narrowed) == len(references)
-    ambiguous = {folded(alias.name) for alias in tree.find_all(exp.TableAlias)}
     for column in tree.find_all(exp.Column):
-        name = folded(column.name)
+        name, whose = folded(column.name), folded(column.table)
         if column.args.get("db"):
             raise QueryRefused("Where columns are restricted, give each table an alias and name columns by it.")
-        if dialect.driver == "sqlite" and name in _ROW_NUMBERS and name not in permitted:
-            # SQLite has let the number of a row through a query; it may be a column that is not permitted.
-            raise _not_permitted(column.name)
-        if isinstance(column.this, exp.Star):
+        if name in permitted or isinstance(column.this, exp.Star):
             continue
-        if are_all and name not in permitted | own:
+        # SQLite has let the number of a row through a query; it may be a column that is not permitted.
+        if dialect.driver == "sqlite" and name in _ROW_NUMBERS:
             raise _not_permitted(column.name)
-        whose = folded(column.table)
-        if whose and whose not in ambiguous and whose in of_alias and are_all and name not in of_alias[whose]:
+        if name not in own and (are_all or (whose in of_name and whose not in open_names)):
             raise _not_permitted(column.name)
 
 
 def restrict_writes(tree: exp.Expr, target: Reference, permissions: Permissions) -> None:
     """Raises QueryNotPermitted unless all columns that are written, or that decide what is, are permitted."""
-    permitted = permissions.columns.get(target.name)
+    permitted = permissions.columns_of(target.name)
     if permitted is None:
         return
     if isinstance(tree, exp.Insert):

@@ -17,12 +17,15 @@ from intertie_ingest.errors import QueryRefused
 LONGEST_BYTES = 32 * 1024
 """Of a statement's text, in UTF-8; as the contract says."""
 
-MOST_TOKENS = 6_000
-"""The parser takes some 40 µs a token; see `DEEPEST`. A list of 2,900 numbers stays within it."""
+MOST_TOKENS = 4_000
+"""The parser took up to 80 µs of processor time for each on the slowest of such texts; a list of 1,900 numbers fits."""
 
 DEEPEST = 32
 """Levels of brackets, of CASE, and of prefix operators that follow each other. The parser goes back where a bracket may
-open several things; deeper texts than this made it take seconds."""
+open several things, and it calls itself."""
+
+MOST_CHAINED = 64
+"""Of `[`, of `::` and of arrows into JSON: each costs the parser as much as all before it, so 1,900 took 6 seconds."""
 
 _LONGEST_NAME = 128
 _LONGEST_NUMBER = 80
@@ -47,6 +50,7 @@ class Token:
 
 
 _PREFIXES = frozenset({"NOT", "-", "+", "~"})
+_CHAINED = frozenset({"[", "->", "->>", "#>", "#>>", "::"})
 _TEXT = "'[^']*+(?:''[^']*+)*+'"
 _DOUBLE_TEXT = '"[^"]*+(?:""[^"]*+)*+"'
 _QUOTED = {
@@ -160,36 +164,42 @@ def check_words(tokens: list[Token]) -> None:
 
 def check_depth(tokens: list[Token]) -> None:
     """Raises QueryRefused for tokens that nest too deeply to be parsed at little cost."""
-    level = cases = prefixes = 0
+    level = cases = prefixes = chained = 0
     for token in tokens:
         text = token.text.upper() if token.kind == "word" else token.text
         if token.kind in ("word", "operator"):
             level += (text in "([") - (text in ")]") if token.kind == "operator" else 0
             cases += (text == "CASE") - (text == "END")
+        chained += token.kind == "operator" and text in _CHAINED
         prefixes = prefixes + 1 if text in _PREFIXES and token.kind in ("word", "operator") else 0
         if max(level, cases, prefixes) > DEEPEST:
             raise QueryRefused(f"The statement nests deeper than {DEEPEST} levels, at character {token.start + 1}.")
+        if chained > MOST_CHAINED:
+            raise QueryRefused(f"The statement has more than {MOST_CHAINED} of {text}, at character {token.start + 1}.")
 
 
 def without_comments(tokens: list[Token], dialect: Dialect) -> str:
     """The text of the tokens, with a space where white space or a comment stood between two of them.
 
-    For MySQL texts that follow each other are joined to the one that they are there.
+    For MySQL texts that follow each other are joined to the one that they are there. Raises QueryRefused where they
+    follow each other elsewhere: they are one, two, or wrong, by dialect and by the white space between them.
     """
     parts: list[str] = []
-    end = 0
+    former: Token | None = None
     for token in tokens:
         text = token.text
-        if dialect.double_is_text and token.kind == "text":
+        if token.kind == "text":
             text = _with_single_quotes(text)
-            if parts and parts[-1].endswith("'"):
+            if former is not None and former.kind == "text":
+                if not dialect.double_is_text:
+                    raise QueryRefused(f"Two texts follow each other, at character {token.start + 1}.")
                 parts[-1] = parts[-1][:-1] + text[1:]
-                end = token.end
+                former = token
                 continue
-        if parts and token.start > end:
+        if former is not None and token.start > former.end:
             parts.append(" ")
         parts.append(text)
-        end = token.end
+        former = token
     return "".join(parts)
 
 

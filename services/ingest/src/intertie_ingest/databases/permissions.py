@@ -70,6 +70,21 @@ class Permissions:
         if self.problem:
             raise QueryNotPermitted(self.problem)
 
+    def columns_of(self, table: str) -> frozenset[str] | None:
+        """The permitted columns of a folded `table` or `schema.table`; None: all.
+
+        Where only one of the two names the schema it may be the same table, and so the restriction counts.
+        """
+        if not self.columns:
+            return None
+        schema, _, name = table.rpartition(".")
+        found: frozenset[str] | None = None
+        for restricted, columns in self.columns.items():
+            other, _, its_name = restricted.rpartition(".")
+            if its_name == name and (other == schema or not other or not schema):
+                found = columns if found is None else found & columns
+        return found
+
     def check_endpoint(self, method: str, path: str) -> None:
         """Raises QueryNotPermitted unless the method may be used on the path, which is normal and without a query.
 

@@ -39,22 +39,25 @@ def references_of(tree: exp.Expr, dialect: Dialect) -> list[Reference]:
     can be seen from there. Where only some servers would see one (in itself, before it, in other case) the statement is
     refused, and so is what is recursive: SQLite and SQL Server need no word for it. Raises QueryRefused.
     """
-    own = {folded(cte.alias): cte.alias for cte in tree.find_all(exp.CTE)}
-    if len(own) != sum(1 for _ in tree.find_all(exp.CTE)):
+    by_type: dict[type[exp.Expr], list[exp.Expr]] = {}
+    for node in tree.walk():
+        by_type.setdefault(type(node), []).append(node)
+    ctes = by_type.get(exp.CTE, [])
+    own = {folded(cte.alias): cte.alias for cte in ctes}
+    if len(own) != len(ctes):
         raise QueryRefused("Two common table expressions have the same name.")
+    tables = [table for table in by_type.get(exp.Table, []) if isinstance(table, exp.Table)]
+    if len(tables) + len(by_type.get(exp.Select, [])) > MOST_TABLES:
+        raise QueryRefused(f"The statement has more than {MOST_TABLES} tables and queries.")
     found: list[Reference] = []
-    relations = 0
-    for table in tree.find_all(exp.Table):
-        relations += 1
+    for table in tables:
         name = folded(table.name)
         if not table.db and name in own:
             if table.name != own[name] or not _sees(table, own[name]):
                 raise QueryRefused(f"The common table expression {own[name][:64]} cannot be used there, or in itself.")
         elif name != "dual" or table.db or dialect.driver != "oracle":
             found.append(Reference(table, f"{folded(table.db)}.{name}" if table.db else name))
-    if relations + sum(1 for _ in tree.find_all(exp.Select)) > MOST_TABLES:
-        raise QueryRefused(f"The statement has more than {MOST_TABLES} tables and queries.")
-    _check_qualifiers(tree, own)
+    _check_qualifiers({*own, *(folded(node.name) for node in (*tables, *by_type.get(exp.TableAlias, [])))}, by_type)
     return found
 
 
@@ -79,13 +82,10 @@ def _place(with_: exp.With, cte: exp.Expr) -> int:
     return next(place for place, other in enumerate(with_.expressions) if other is cte)
 
 
-def _check_qualifiers(tree: exp.Expr, own: dict[str, str]) -> None:
+def _check_qualifiers(known: set[str], by_type: dict[type[exp.Expr], list[exp.Expr]]) -> None:
     """What stands before a column's dot must be a table or alias: Oracle and PostgreSQL call functions by dots, too."""
-    known = set(own)
-    for node in tree.find_all(exp.Table, exp.TableAlias):
-        known.add(folded(node.name))
-    for column in tree.find_all(exp.Column):
-        if column.table and folded(column.table) not in known:
+    for column in by_type.get(exp.Column, []):
+        if isinstance(column, exp.Column) and column.table and folded(column.table) not in known:
             raise QueryRefused(f"There is no table {column.table[:64]} in the statement.")
 
 

@@ -7,6 +7,7 @@ call or a sign that is on no list. And the text must be read again as the same t
 
 from collections.abc import Callable
 from functools import cache
+from threading import Lock
 from typing import Any, ClassVar
 
 from sqlglot import exp
@@ -68,6 +69,9 @@ _GENERATORS: dict[str, type[Generator]] = {
 }
 
 
+_writing = Lock()
+
+
 @cache
 def _generator(dialect: Dialect) -> Generator:
     generator = _GENERATORS[dialect.driver](
@@ -95,8 +99,10 @@ def quote_names(tree: exp.Expr, dialect: Dialect) -> None:
 
 
 def written(tree: exp.Expr, dialect: Dialect) -> str:
-    """The tree's text, its parameters still as `:name`. The tree is used up. Raises errors of sqlglot."""
-    return _generator(dialect).generate(tree, copy=True)
+    """The tree's text, its parameters still as `:name`. Raises errors of sqlglot."""
+    # A generator keeps what it is writing in itself.
+    with _writing:
+        return _generator(dialect).generate(tree, copy=True)
 
 
 def check_text(tokens: list[Token], kind: str, dialect: Dialect) -> None:

@@ -17,11 +17,12 @@ from sqlglot.errors import ParseError, SqlglotError
 from intertie_ingest.databases import row_limits
 from intertie_ingest.databases.column_rules import Columns, restrict_reads, restrict_writes, restricted
 from intertie_ingest.databases.dialects import Dialect, dialect_of
-from intertie_ingest.databases.lexing import check_depth, check_words, tokens_of, without_comments
+from intertie_ingest.databases.lexing import Token, check_depth, check_words, tokens_of, without_comments
 from intertie_ingest.databases.nodes import check_nodes
 from intertie_ingest.databases.permissions import Permissions, folded
 from intertie_ingest.databases.references import Reference, check_tables, references_of
 from intertie_ingest.databases.rendering import check_text, for_driver, quote_names, tokens_written, written
+from intertie_ingest.databases.result_names import keep_names
 from intertie_ingest.databases.statement_cache import StatementCache
 from intertie_ingest.errors import QueryNotPermitted, QueryRefused
 
@@ -88,7 +89,7 @@ def tables_needing_columns(sql: str, driver: str, permissions: Permissions) -> f
     if not permissions.columns:
         return frozenset()
     dialect = dialect_of(driver)
-    tree = _parsed(sql, dialect)
+    tree = _parsed(_tokens(sql, dialect), dialect)
     check_nodes(tree, driver)
     quote_names(tree, dialect)
     references = references_of(tree, dialect)
@@ -98,7 +99,8 @@ def tables_needing_columns(sql: str, driver: str, permissions: Permissions) -> f
 def _check(
     sql: str, dialect: Dialect, access: str, permissions: Permissions, rows: int | None, columns: Columns | None
 ) -> Statement:
-    tree = _parsed(sql, dialect)
+    tokens = _tokens(sql, dialect)
+    tree = _parsed(tokens, dialect)
     check_nodes(tree, dialect.driver)
     kind = _kind(tree)
     _check_access(tree, kind, access, permissions)
@@ -108,21 +110,23 @@ def _check(
     if kind != "select":
         target = _target(tree, references)
         restrict_writes(tree, target, permissions)
-        read = [reference for reference in references if reference is not target]
-        restrict_reads(tree, read, permissions, columns, dialect)
+        # The query of an INSERT cannot see the table that it goes into.
+        seen = [other for other in references if other is not target] if kind == "insert" else references
+        restrict_reads(tree, seen, permissions, columns, dialect, target)
     else:
         restrict_reads(tree, references, permissions, columns, dialect)
+        keep_names(tree, sql, tokens, dialect)
         row_limits.limit(tree, None if rows is None else rows + 1, dialect)
     try:
         text = written(tree, dialect)
-        tokens = tokens_written(text, dialect)
-        check_text(tokens, kind, dialect)
+        words = tokens_written(text, dialect)
+        check_text(words, kind, dialect)
         is_same = _reads_the_same(text, tree, dialect)
     except (SqlglotError, RecursionError, ValueError):
         is_same = False
     if not is_same:
         raise QueryRefused("The statement cannot be written again so that it means the same; put it more simply.")
-    final, names = for_driver(text, tokens, dialect)
+    final, names = for_driver(text, words, dialect)
     return Statement(kind, final, names, frozenset(reference.name for reference in references))
 
 
@@ -141,7 +145,7 @@ def _names(tree: exp.Expr, dialect: Dialect) -> list[str]:
     return [reference.name for reference in references_of(tree, dialect)]
 
 
-def _parsed(sql: str, dialect: Dialect) -> exp.Expr:
+def _tokens(sql: str, dialect: Dialect) -> list[Token]:
     tokens = tokens_of(sql, dialect)
     if tokens and tokens[-1].text == ";":
         tokens.pop()
@@ -151,6 +155,10 @@ def _parsed(sql: str, dialect: Dialect) -> exp.Expr:
         raise QueryRefused("Only one statement may be run.")
     check_words(tokens)
     check_depth(tokens)
+    return tokens
+
+
+def _parsed(tokens: list[Token], dialect: Dialect) -> exp.Expr:
     try:
         trees = sqlglot.parse(without_comments(tokens, dialect), dialect=dialect.sqlglot)
     except ParseError as error:
@@ -163,17 +171,16 @@ def _parsed(sql: str, dialect: Dialect) -> exp.Expr:
         raise QueryRefused("The statement cannot be understood.") from None
     if len(trees) != 1 or trees[0] is None:
         raise QueryRefused("Only one statement may be run.")
-    return _bare(trees[0])
+    return _bare(trees[0], dialect)
 
 
-def _bare(tree: exp.Expr) -> exp.Expr:
+def _bare(tree: exp.Expr, dialect: Dialect) -> exp.Expr:
     """Without brackets around all of it, which SQLite does not know, and without MySQL's table of no rows."""
     while isinstance(tree, exp.Subquery) and tree.is_wrapper:
         tree = tree.this
         tree.pop()
-    for source in list(tree.find_all(exp.From)):
-        table = source.this
-        if isinstance(table, exp.Table) and table.sql() == "dual":
+    for source in [table.parent for table in tree.find_all(exp.Table) if folded(table.name) == "dual"]:
+        if isinstance(source, exp.From) and source.this.sql().lower() == "dual" and dialect.driver == "mysql":
             source.pop()
     return tree
 
