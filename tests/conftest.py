@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+import postgresql
 import processes
 import requirement
 from mariadb import MariaDBServer, find
@@ -49,6 +50,26 @@ def mariadb_url(mariadb_server: MariaDBServer) -> Iterator[str]:
     name = mariadb_server.create_database()
     yield mariadb_server.url(name)
     mariadb_server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def _postgresql_if_here() -> Iterator[postgresql.PostgreSQLServer | None]:
+    """One server for the whole run; None without PostgreSQL, as above."""
+    programs = postgresql.find_directory()
+    if programs is None:
+        yield None
+        return
+    server = postgresql.PostgreSQLServer.launch(programs)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def postgresql_server(_postgresql_if_here: postgresql.PostgreSQLServer | None) -> postgresql.PostgreSQLServer:
+    """The run's PostgreSQL server; the test is skipped without one."""
+    if _postgresql_if_here is None:
+        requirement.missing("postgresql", "install postgresql")
+    return _postgresql_if_here
 
 
 @pytest.fixture

@@ -1,1 +1,1 @@
-"""External databases: which statements may run there, the connections to them, and reading their tables page by page."""
+"""External databases: which statements may run there, the connections to them, and reading their tables in pages."""
