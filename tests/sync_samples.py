@@ -1,4 +1,4 @@
-"""What tests of syncs are made of: systems to read from, sources that a test writes to, and an engine on real stores."""
+"""What tests of syncs are made of: systems to read, sources that a test writes to, and engines on real stores."""
 
 import asyncio
 import json
