@@ -1,5 +1,6 @@
 """One HTTP request and its answer, of which never more is read than is allowed."""
 
+import ssl
 import zlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,12 @@ class Answer:
         return None
 
 
+_UNTRUSTED = (
+    "no TLS connection can be made to the external system: its certificate is not trusted, or is for another name "
+    "(tls_ca holds further certificates to trust)"
+)
+
+
 class Fault(Exception):
     """There is no answer, because the connection failed; the server may be tried again."""
 
@@ -89,11 +96,20 @@ async def exchange(transport: CheckedTransport, request: Request, most_bytes: in
             body = b"" if request.method == "HEAD" else await _read(response, most_bytes)
         finally:
             await response.aclose()
-    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+        if _is_of_tls(error):
+            raise ExternalUnavailable(_UNTRUSTED) from None
         raise Fault(sent=False) from None
     except httpx.TransportError:
         raise Fault(sent=True) from None
     return Answer(response.status_code, got, body)
+
+
+def _is_of_tls(error: BaseException | None) -> bool:
+    """Whether an error came of TLS: the libraries wrap it twice."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 async def _read(response: httpx.Response, most_bytes: int) -> bytes:

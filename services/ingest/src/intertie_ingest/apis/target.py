@@ -6,7 +6,7 @@ backslashes, path parameters and compatible characters in mind. It is sent as it
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
 from intertie_chassis.errors import InvalidArgument
@@ -61,7 +61,7 @@ class BaseUrl:
     #: without a slash at the end
     path: str
     #: sent with every call; it may hold a key
-    query: str = ""
+    query: str = field(default="", repr=False)
 
     @classmethod
     def of(cls, url: str) -> "BaseUrl":
