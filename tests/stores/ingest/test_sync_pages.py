@@ -275,6 +275,11 @@ async def test_records_expire_and_are_fresh_again_when_read(ingest: Any, syncs: 
     assert [one.expires_at for one in await fresh()] == [shown.expires_at, None]
     await ingest.sql("UPDATE {cache} SET sync_status = 'outdated' WHERE external_id = 'a'")
     assert [one.external_id for one in await fresh()] == ["b"]
+    # A delivery makes its record fresh, too.
+    await ingest.sql("UPDATE {cache} SET expires_at = '2020-01-01 00:00:00'")
+    await ingest.commit({"id": "b", "by": "delivery"})
+    await ingest.settle_all(await ingest.lease())
+    assert [one.external_id for one in await fresh()] == ["b"]
 
 
 async def test_a_value_that_the_database_refuses_fails_alone(ingest: Any, syncs: Syncs) -> None:

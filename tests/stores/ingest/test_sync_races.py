@@ -42,7 +42,7 @@ async def test_a_delivery_and_a_page_of_the_same_records(ingest: Any, make_inges
     async def deliver() -> None:
         for number in range(_ROUNDS):
             folded = await commit(ingest, *({"id": one, "by": "delivery", "round": number} for one in reversed(ids)))
-            deliveries.extend(accepted.delivery_id for accepted in folded.outcomes)
+            deliveries.extend(one.delivery.delivery_id for one in folded.deliveries)
 
     async def read() -> None:
         for number in range(_ROUNDS):

@@ -8,7 +8,7 @@ from ingest_samples import configuration, mapping, system
 from intertie_ingest.errors import RunLost
 from intertie_ingest.model import Ending, Fault, Outcome
 from intertie_ingest.syncs import settling_store
-from intertie_ingest.syncs.model import MOST_FAILURES, Mode, PageFailure
+from intertie_ingest.syncs.model import MOST_FAILURES, Mode, PageFailure, Settlement
 from intertie_ingest.syncs.model import RunState as State
 from page_samples import Syncs, page, record
 
@@ -25,7 +25,7 @@ async def statuses(ingest: Any) -> dict[str, str]:
 
 
 async def vanish(syncs: Syncs, claim: Any, most: int = 100) -> list[int]:
-    marked = []
+    marked: list[int] = []
     while not marked or marked[-1]:
         marked.append(await syncs.settling.mark_vanished(claim, most))
     return marked
@@ -162,16 +162,16 @@ class TestSettlement:
         fault = Fault("not_a_number", "amount", "it is no number")
         records = [record(str(number)) for number in range(4)]
         await syncs.pages.store(claim, page(*records, record("at fault", fault=fault)))
-        assert await syncs.settling.settlement(claim.run) == settling_store.Settlement(4, 1)
+        assert await syncs.settling.settlement(claim.run) == Settlement(4, 1)
         assert (await syncs.runs.get(claim.run.run_id)).pending == 4
         await ingest.settle_all(await ingest.lease(most=1))
         await ingest.settle_all(await ingest.lease(most=2), Outcome.SET_ASIDE, reason="no_row", message="none")
-        assert await syncs.settling.settlement(claim.run) == settling_store.Settlement(1, 1)
-        assert await syncs.settling.settlement(claim.run, is_final=True) == settling_store.Settlement(1, 3)
+        assert await syncs.settling.settlement(claim.run) == Settlement(1, 1)
+        assert await syncs.settling.settlement(claim.run, is_final=True) == Settlement(1, 3)
         await ingest.settle_all(await ingest.lease(), Outcome.SET_ASIDE, reason="no_row", message="none")
         for _ in range(2):
             settlement = await syncs.settling.settlement(claim.run)
-            assert settlement == settling_store.Settlement(0, 4)
+            assert settlement == Settlement(0, 4)
         failures = await syncs.looks.failures(claim.run.run_id, 0, 10)
         assert [(one.id, one.external_id, one.position, one.fault.reason) for one in failures] == [
             (1, "at fault", 5, "not_a_number"),
@@ -193,7 +193,7 @@ class TestSettlement:
         (claim,) = await syncs.runs.claim(1, 60)
         assert claim.run.failed == 0
         await syncs.pages.store(claim, page(failures=[PageFailure(1, Fault("no_id", "", "none"))]))
-        assert await syncs.settling.settlement(claim.run) == settling_store.Settlement(0, 2)
+        assert await syncs.settling.settlement(claim.run) == Settlement(0, 2)
         failures = await syncs.looks.failures(claim.run.run_id, 0, 10)
         assert [(one.id, one.fault.reason) for one in failures] == [(1, "no_id"), (2, "no_row")]
 
@@ -203,7 +203,7 @@ class TestSettlement:
         await syncs.pages.store(claim, page(record("a"), record("b"), record("c")))
         await ingest.settle_all(await ingest.lease(), Outcome.SET_ASIDE, reason="no_row", message="none")
         await ingest.sql("UPDATE {prefix}sync_runs SET failed = :failed", failed=MOST_FAILURES - 2)
-        assert await syncs.settling.settlement(claim.run) == settling_store.Settlement(0, MOST_FAILURES + 1)
+        assert await syncs.settling.settlement(claim.run) == Settlement(0, MOST_FAILURES + 1)
         assert await ingest.count("sync_run_failures") == 2
 
     async def test_unchanged_records_that_are_not_in_the_target_count_too(self, ingest: Any, syncs: Syncs) -> None:
@@ -213,4 +213,4 @@ class TestSettlement:
         await ingest.settle_all(await ingest.lease(most=1), Outcome.SET_ASIDE, reason="no_row", message="none")
         claim = await next_run(syncs, claim, Mode.INCREMENTAL)
         await syncs.pages.store(claim, page(record("a"), record("b")))
-        assert await syncs.settling.settlement(claim.run, is_final=True) == settling_store.Settlement(1, 1)
+        assert await syncs.settling.settlement(claim.run, is_final=True) == Settlement(1, 1)

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, and_, bindparam, exc, insert, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, exc, insert, literal_column, null, or_, select, update
 from sqlalchemy.dialects import mysql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -52,6 +52,9 @@ class States:
         )
         written = ["system_id", "mapping_id", "external_id", *columns]
         fresh: dict[str, Any] = {name: literal_column(value) for name, value in _FRESH.items()}
+        if not of_runs:
+            # What has just come in is fresh, however long ago the row was read from its source.
+            fresh["expires_at"] = null()
         self._insert = ManyRows(insert(cache), written)
         if self._rows.is_mysql:
             change: Any = mysql.insert(cache)
