@@ -54,7 +54,7 @@ def test_everything_at_its_best() -> None:
     certificate = Path(certifi.where()).read_text(encoding="utf-8").partition(end)[0] + end
     config = {**FULL, "tls_ca": certificate}
     assert json.loads(new_connection(config).config_json) == config
-    new_connection(dict.fromkeys(config))
+    assert new_connection(dict.fromkeys(config)).config_json == ""
     assert refused({"tls_ca": certificate + "-----BEGIN PRIVATE KEY-----\n"}) == {"tls_ca"}
 
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from intertie_chassis.clock import utc_now
 from intertie_chassis.ids import new_ulid
 from intertie_registry import secrets
-from intertie_registry.model import Actor, Connection, Grant, Kind, Mapping, Part, configured
+from intertie_registry.model import Actor, Connection, Grant, Kind, Part, configured
 from intertie_registry.ticks import Tick
 
 #: the actor of changes that nobody made by a call
@@ -77,17 +77,17 @@ def of_sql(
     )
 
 
-def of_missed_ticks(mapping: Mapping, system: str, tick: Tick, period: timedelta, actor: Actor) -> AuditEntry:
-    """The entry for ticks that passed without a run, told when the tick before them is taken up."""
+def of_missed_ticks(tick: Tick, period: timedelta, *, system: str, title: str, actor: Actor) -> AuditEntry:
+    """The entry for ticks of the mapping `title` that passed without a run, told when the one before is taken up."""
     first, last = (_shown(moment) for moment in (tick.due_at + period, tick.last_missed(period)))
     between = f"at {last}" if tick.missed == 1 else f"from {first} to {last}"
     count = "1 tick was" if tick.missed == 1 else f"{tick.missed} ticks were"
     return AuditEntry(
         entry_id=new_ulid(),
-        system_id=mapping.system_id,
+        system_id=tick.system_id,
         system=system,
-        query_string=f"schedule mapping {mapping.id}",
-        title=mapping.mapping_name,
+        query_string=f"schedule mapping {tick.mapping_id}",
+        title=title,
         changed=(),
         module_name="",
         actor=actor,

@@ -122,4 +122,5 @@ def _config(body: bytes, fields: Fields) -> secrets.JsonObject:
     config = fields.document("config_json", body) if body else None
     fields.problems("config_json", verification.problems(config or {}))
     fields.problems("config_json", reaching.problems(config or {}))
-    return config or {}
+    # Null is as good as left out, but of a secret, where it takes the stored one away.
+    return {key: value for key, value in (config or {}).items() if value is not None or secrets.is_secret(key)}

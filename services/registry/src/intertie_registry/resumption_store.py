@@ -12,7 +12,8 @@ from intertie_registry.tables import Tables
 async def resume(connection: AsyncConnection, tables: Tables, system_id: int, now: datetime) -> None:
     """Within the transaction that makes a system active again: what passed while it rested was not missed."""
     table = tables.mappings
-    query = select(table).where(table.c.system_id == system_id).order_by(table.c.id).with_for_update()
+    columns = (table.c[name] for name in rows.SCHEDULE)
+    query = select(*columns).where(table.c.system_id == system_id).order_by(table.c.id).with_for_update()
     for row in (await connection.execute(query)).mappings().all():
         schedule = rows.schedule(row)
         if schedule.period is None or schedule.next_at is None or schedule.next_at > now:

@@ -22,10 +22,10 @@ def system(row: Row) -> System:
     """A row of external_systems."""
     return System(
         id=row["id"],
-        system_name=_text(row["system_name"]),
-        display_name=_text(row["display_name"]),
-        system_type=_text(row["system_type"]),
-        description=_text(row["description"]),
+        system_name=text(row["system_name"]),
+        display_name=text(row["display_name"]),
+        system_type=text(row["system_type"]),
+        description=text(row["description"]),
         is_active=flag(row["is_active"]),
         created_at=_time(row["created_at"]),
         updated_at=_time(row["updated_at"]),
@@ -37,23 +37,23 @@ def connection(row: Row) -> Connection:
     return Connection(
         id=row["id"],
         system_id=row["system_id"],
-        system=_text(row.get("system")),
-        connection_type=_text(row["connection_type"]),
-        db_host=_text(row["db_host"]),
+        system=text(row.get("system")),
+        connection_type=text(row["connection_type"]),
+        db_host=text(row["db_host"]),
         db_port=_number(row["db_port"]),
-        db_name=_text(row["db_name"]),
-        db_username=_text(row["db_username"]),
-        db_password=_text(row["db_password"]),
-        db_driver=_text(row["db_driver"]),
-        api_base_url=_text(row["api_base_url"]),
-        api_auth_type=_text(row["api_auth_type"]),
-        api_auth_token=_text(row["api_auth_token"]),
+        db_name=text(row["db_name"]),
+        db_username=text(row["db_username"]),
+        db_password=text(row["db_password"]),
+        db_driver=text(row["db_driver"]),
+        api_base_url=text(row["api_base_url"]),
+        api_auth_type=text(row["api_auth_type"]),
+        api_auth_token=text(row["api_auth_token"]),
         api_timeout=_number(row["api_timeout"]),
-        config_json=_text(row["config_json"]),
+        config_json=text(row["config_json"]),
         is_active=flag(row["is_active"]),
         last_connection_test=_time(row["last_connection_test"]),
-        connection_status=_text(row["connection_status"]),
-        connection_error=_text(row["connection_error"]),
+        connection_status=text(row["connection_status"]),
+        connection_error=text(row["connection_error"]),
         created_at=_time(row["created_at"]),
         updated_at=_time(row["updated_at"]),
     )
@@ -64,12 +64,12 @@ def mapping(row: Row) -> Mapping:
     return Mapping(
         id=row["id"],
         system_id=row["system_id"],
-        system=_text(row.get("system")),
-        mapping_name=_text(row["mapping_name"]),
-        source_table=_text(row["source_table"]),
-        target_table=_text(row["target_table"]),
-        mapping_config=_text(row["mapping_config"]),
-        sync_frequency=_text(row["sync_frequency"]),
+        system=text(row.get("system")),
+        mapping_name=text(row["mapping_name"]),
+        source_table=text(row["source_table"]),
+        target_table=text(row["target_table"]),
+        mapping_config=text(row["mapping_config"]),
+        sync_frequency=text(row["sync_frequency"]),
         last_sync_at=_time(row["last_sync_at"]),
         next_sync_at=_time(row["next_sync_at"]),
         is_active=flag(row["is_active"]),
@@ -78,12 +78,25 @@ def mapping(row: Row) -> Mapping:
     )
 
 
+#: the columns that `schedule` reads; the others may be long
+SCHEDULE = (
+    "id",
+    "system_id",
+    "mapping_name",
+    "sync_frequency",
+    "next_sync_at",
+    "created_at",
+    "updated_at",
+    "is_active",
+)
+
+
 def schedule(row: Row) -> Schedule:
-    """The columns of a row of external_data_mappings that say when it syncs."""
+    """What the columns SCHEDULE of a row of external_data_mappings say about when it syncs."""
     return Schedule(
         mapping_id=row["id"],
         system_id=row["system_id"],
-        frequency=_text(row["sync_frequency"]),
+        frequency=text(row["sync_frequency"]),
         next_at=_time(row["next_sync_at"]),
         changed_at=_time(row["updated_at"]) or _time(row["created_at"]),
     )
@@ -94,22 +107,23 @@ def grant(row: Row) -> Grant:
     return Grant(
         id=row["id"],
         system_id=row["system_id"],
-        system=_text(row.get("system")),
-        module_name=_text(row["module_name"]),
-        access_type=_text(row["access_type"]),
-        query_permissions=_text(row["query_permissions"]),
+        system=text(row.get("system")),
+        module_name=text(row["module_name"]),
+        access_type=text(row["access_type"]),
+        query_permissions=text(row["query_permissions"]),
         is_active=flag(row["is_active"]),
         created_at=_time(row["created_at"]),
         updated_at=_time(row["updated_at"]),
     )
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """What a column of texts holds; empty for NULL."""
     if value is None:
         return ""
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    found = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
     # Half a surrogate pair cannot be sent on; SQLite's json functions can make one.
-    return text.encode("utf-8", "replace").decode()
+    return found.encode("utf-8", "replace").decode()
 
 
 def _number(value: Any) -> int:

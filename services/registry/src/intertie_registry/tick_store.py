@@ -40,16 +40,7 @@ class TickStore:
         table, systems = self._tables.mappings, self._tables.systems
         # Whether the time has come is decided here and not in SQL: what SQL wrote may be no time at all.
         query = (
-            select(
-                table.c.id,
-                table.c.system_id,
-                table.c.sync_frequency,
-                table.c.next_sync_at,
-                table.c.created_at,
-                table.c.updated_at,
-                table.c.is_active,
-                systems.c.is_active.label("system_is_active"),
-            )
+            select(*(table.c[name] for name in rows.SCHEDULE), systems.c.is_active.label("system_is_active"))
             .join(systems, systems.c.id == table.c.system_id)
             .where(table.c.sync_frequency.in_(tuple(PERIODS)), table.c.id.between(1, LARGEST_ID))
         )
@@ -83,7 +74,8 @@ class TickStore:
     ) -> bool:
         """Whether there is something to tell audit."""
         table = self._tables.mappings
-        locked = select(table).where(table.c.id.in_(wanted)).order_by(table.c.id).with_for_update()
+        columns = (table.c[name] for name in rows.SCHEDULE)
+        locked = select(*columns).where(table.c.id.in_(wanted)).order_by(table.c.id).with_for_update()
         moves: list[dict[str, object]] = []
         missed: list[AuditEntry] = []
         for row in (await connection.execute(locked)).mappings().all():
@@ -95,8 +87,10 @@ class TickStore:
             moves.append({"number": schedule.mapping_id, "at": ticks.following(schedule, tick, now)})
             if tick.missed:
                 system = await self._name(connection, schedule.system_id)
-                mapping = rows.mapping(row)
-                missed.append(audit_entries.of_missed_ticks(mapping, system, tick, schedule.period, actor))
+                title = rows.text(row["mapping_name"])
+                missed.append(
+                    audit_entries.of_missed_ticks(tick, schedule.period, system=system, title=title, actor=actor)
+                )
         if moves:
             # Row by row with the columns named: ON UPDATE of MySQL would take any move for a change.
             values = {"next_sync_at": bindparam("at"), "updated_at": table.c.updated_at}
