@@ -162,7 +162,10 @@ _CLASS_BY_CODE: Mapping[int, type[IntertieError]] = {
 }
 
 _MOST_MESSAGE_BYTES = 1000
-_MOST_VALUE_BYTES = 200
+_MOST_VALUE_BYTES = 2000
+_MOST_METADATA_BYTES = 2400
+_LEAST_VALUE_BYTES = 50
+_MOST_FIELD_BYTES = 200
 _MOST_VALUES = 8
 _MOST_VIOLATION_BYTES = 4096
 
@@ -182,8 +185,7 @@ def to_status(error: IntertieError) -> status_pb2.Status:
     metadata, of which gRPC takes 16 KiB; a larger one would reach the caller as another error altogether.
     """
     status = status_pb2.Status(code=error.code.value[0], message=_cut(error.message, _MOST_MESSAGE_BYTES))
-    metadata = {key: _cut(value, _MOST_VALUE_BYTES) for key, value in list(error.metadata.items())[:_MOST_VALUES]}
-    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=_metadata(error.metadata))
     status.details.add().Pack(info)
     if error.violations:
         status.details.add().Pack(_bad_request(error.violations))
@@ -194,11 +196,20 @@ def to_status(error: IntertieError) -> status_pb2.Status:
     return status
 
 
+def _metadata(values: Mapping[str, str]) -> dict[str, str]:
+    """The first values; a long one is cut, and once there are 2400 bytes of them each to 50 bytes."""
+    found, room = {}, _MOST_METADATA_BYTES
+    for key, value in list(values.items())[:_MOST_VALUES]:
+        found[key] = _cut(value, min(_MOST_VALUE_BYTES, max(_LEAST_VALUE_BYTES, room)))
+        room -= len(found[key].encode("utf-8", "replace"))
+    return found
+
+
 def _bad_request(violations: tuple[tuple[str, str], ...]) -> error_details_pb2.BadRequest:
     bad_request = error_details_pb2.BadRequest()
     for number, (field, text) in enumerate(violations):
         violation = bad_request.field_violations.add(
-            field=_cut(field, _MOST_VALUE_BYTES), description=_cut(text, _MOST_MESSAGE_BYTES)
+            field=_cut(field, _MOST_FIELD_BYTES), description=_cut(text, _MOST_MESSAGE_BYTES)
         )
         if bad_request.ByteSize() > _MOST_VIOLATION_BYTES:
             violation.field, violation.description = "…", f"and {len(violations) - number} more"

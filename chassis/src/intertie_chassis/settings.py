@@ -121,6 +121,11 @@ class Settings(BaseSettings):
             return f"sqlite+aiosqlite:///{path}"
         return with_async_driver(configured.get_secret_value())
 
+    @property
+    def embedded_files(self) -> list[Path]:
+        """Where the owners' embedded databases are, or would be."""
+        return [self.data_dir / name for name in _EMBEDDED_FILES.values()]
+
 
 def with_async_driver(url: str) -> str:
     """The same database URL with the driver that the suite uses.

@@ -172,8 +172,8 @@ def _own_addresses(settings: PullSettings) -> list[tuple[str, int]]:
 
 
 def _own_files(settings: PullSettings) -> list[Path]:
-    """The data directory with its keys, and embedded databases that lie elsewhere: no connection may open them."""
-    files = [settings.data_dir]
+    """The suite's databases where they are files: no connection may open them."""
+    files = settings.embedded_files
     for owner in _OWNERS:
         scheme, _, path = settings.database_url_for(owner).partition(":///")
         if scheme.startswith("sqlite"):

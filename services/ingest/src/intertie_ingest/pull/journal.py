@@ -53,7 +53,10 @@ class Journal:
         if self._late:
             raise _away("the audit log cannot be written at the moment, so nothing is asked; try again")
         if time.monotonic() - self._well_at > _TRUSTED_SECONDS:
-            await self._store.look()
+            try:
+                await self._store.look()
+            except Exception as error:
+                raise _refused(error) from error
             self._well_at = time.monotonic()
 
     async def write(self, message: bytes) -> None:
@@ -111,9 +114,7 @@ class Journal:
         try:
             await self._store.append(message)
         except Exception as error:
-            # Whatever it is that the database says: the entries are not there, and their calls must be told so.
-            _log.error("audit entries cannot be written; they are tried again", cause=str(error)[:300])
-            return error if isinstance(error, Unavailable) else _away("the audit log cannot be written at the moment")
+            return _refused(error)
         self._well_at = time.monotonic()
         return None
 
@@ -169,6 +170,14 @@ def _told(error: BaseException | None) -> IntertieError | None:
     if isinstance(error, Exception):
         return Internal()
     return DeadlineExceeded() if calls.time_remaining() == 0 else Cancelled()
+
+
+def _refused(error: Exception) -> Unavailable:
+    """What a caller is told of whatever the database says: the entry is not there, so the answer must not be given."""
+    _log.error("audit entries cannot be written", cause=" ".join(str(error).split())[:300])
+    return (
+        error if isinstance(error, Unavailable) else _away("the audit log cannot be written at the moment; try again")
+    )
 
 
 def _away(message: str) -> Unavailable:
