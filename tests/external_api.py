@@ -301,9 +301,15 @@ class ExternalApi:
             "binary": (b"\x00\xff", "image/png"),
             "empty": (b"", "application/json"),
             "zipped": (gzip.compress(b'{"zipped":true}'), "application/json"),
+            "members": (gzip.compress(b'{"zipped":') + gzip.compress(b"true}"), "application/json"),
+            "nothing": (b"", "application/json"),
             "cut": (gzip.compress(b'{"zipped":true}')[:-8], "application/json"),
         }[request.path_params["name"]]
-        headers = {"content-encoding": "gzip"} if request.path_params["name"] in ("zipped", "cut") else {}
+        headers = (
+            {"content-encoding": "gzip"}
+            if request.path_params["name"] in ("zipped", "members", "nothing", "cut")
+            else {}
+        )
         return Response(body, headers={"content-type": kind, **headers})
 
 

@@ -28,7 +28,8 @@ class ExternalConnection:
     db_password: str = field(default="", repr=False)
     #: `mysql`, `postgresql`, `sqlite`, `mssql` or `oracle`
     db_driver: str = "mysql"
-    api_base_url: str = ""
+    #: its query may hold a key
+    api_base_url: str = field(default="", repr=False)
     #: `bearer`, `basic`, `oauth2`, `apikey` or `none`
     api_auth_type: str = "bearer"
     api_auth_token: str = field(default="", repr=False)

@@ -133,13 +133,17 @@ async def _decoded(response: httpx.Response) -> AsyncIterator[bytes]:
         return
     if encoding not in ("gzip", "x-gzip", "deflate"):
         raise ExternalInvalid("the external system's answer is compressed in a way that was not asked for")
-    unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | (0 if encoding == "deflate" else 16))
+    bits = zlib.MAX_WBITS | (0 if encoding == "deflate" else 16)
+    unpacker, is_empty = zlib.decompressobj(bits), True
     try:
         async for raw in response.aiter_raw():
+            is_empty = is_empty and not raw
             while raw:
+                if unpacker.eof:  # gzip may have several members, one behind the other
+                    unpacker = zlib.decompressobj(bits)
                 yield unpacker.decompress(raw, _STEP_BYTES)
-                raw = unpacker.unconsumed_tail
+                raw = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
     except zlib.error:
         raise ExternalInvalid("the external system's answer cannot be decompressed") from None
-    if not unpacker.eof:
+    if not unpacker.eof and not is_empty:
         raise ExternalInvalid("the external system's answer cannot be decompressed: it ends too early")
