@@ -69,8 +69,9 @@ class RunStore:
             row = (await connection.execute(query.order_by(table.c.run_id.desc()).limit(1))).first()
             if row is not None:
                 return run_of(row._mapping), False
-        query = self._rows.query().where(table.c.active_mapping_id == new.mapping_id).with_for_update()
-        row = (await connection.execute(query)).first()
+        query = self._rows.query().where(table.c.active_mapping_id == new.mapping_id)
+        # Only who notes its tick needs the lock: others would wait for the page that is being stored.
+        row = (await connection.execute(query if new.tick_at is None else query.with_for_update())).first()
         if row is not None:
             if new.tick_at is None:
                 return run_of(row._mapping), False
