@@ -301,13 +301,14 @@ class ExternalApi:
             "binary": (b"\x00\xff", "image/png"),
             "empty": (b"", "application/json"),
             "zipped": (gzip.compress(b'{"zipped":true}'), "application/json"),
+            "squeezed": (gzip.compress(b'"' + b"a" * 999_990 + b'"'), "application/json"),
             "members": (gzip.compress(b'{"zipped":') + gzip.compress(b"true}"), "application/json"),
             "nothing": (b"", "application/json"),
             "cut": (gzip.compress(b'{"zipped":true}')[:-8], "application/json"),
         }[request.path_params["name"]]
         headers = (
             {"content-encoding": "gzip"}
-            if request.path_params["name"] in ("zipped", "members", "nothing", "cut")
+            if request.path_params["name"] in ("zipped", "squeezed", "members", "nothing", "cut")
             else {}
         )
         return Response(body, headers={"content-type": kind, **headers})

@@ -116,6 +116,7 @@ async def test_limits(server: ExternalApi, apis: Apis) -> None:
         await get(apis, connection(server), "content/cut")
     for endpoint in ("content/zipped", "content/members"):
         assert await get(apis, connection(server), endpoint) == {"zipped": True}
+    assert await get(apis, connection(server), "content/squeezed") == "a" * 999_990
     assert await get(apis, connection(server), "content/nothing") is None
 
 

@@ -138,10 +138,12 @@ async def _decoded(response: httpx.Response) -> AsyncIterator[bytes]:
     try:
         async for raw in response.aiter_raw():
             is_empty = is_empty and not raw
-            while raw:
-                if unpacker.eof:  # gzip may have several members, one behind the other
+            part = b""
+            while raw or len(part) == _STEP_BYTES:  # after a full step more may come without further input
+                if unpacker.eof and raw:  # gzip may have several members, one behind the other
                     unpacker = zlib.decompressobj(bits)
-                yield unpacker.decompress(raw, _STEP_BYTES)
+                part = unpacker.decompress(raw, _STEP_BYTES)
+                yield part
                 raw = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
     except zlib.error:
         raise ExternalInvalid("the external system's answer cannot be decompressed") from None
