@@ -1,7 +1,7 @@
 """A real pull server, between a registry, an ingest and an audit that only say and take what a test wants."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -187,8 +187,7 @@ async def pull_rig(
         rig = await _started(tmp_path, database_url, stack, settings)
         rig.registry.say(*systems)
 
-        is_serving: Callable[[], Awaitable[bool]] = rig.is_serving
-        await eventually(is_serving)
+        await eventually(rig.is_serving)  # type: ignore[arg-type]
         yield rig
 
 

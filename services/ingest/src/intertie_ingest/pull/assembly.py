@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 
 from intertie_chassis.clients import Channel
+from intertie_chassis.clock import utc_now
 from intertie_chassis.database import Database
 from intertie_chassis.outbox import Outbox
 from intertie_chassis.server import Server
@@ -46,6 +48,7 @@ from intertie_mapping.synchronisation import Synchronisation
 
 _LOOK_SECONDS = 1.0
 _KEEP_SECONDS = 30.0
+_PRUNE_SECONDS = 3600.0
 _OWNERS = ("registry", "ingest", "audit", "target")
 _PROCESSES = ("registry", "ingest", "mapper", "audit", "pull", "gateway")
 
@@ -122,16 +125,23 @@ def _add_syncs(
     neighbours = Neighbours(announcements.announce, reports.report, entry_of_run)
     engine = Engine(stores, snapshot.configuration, source_of, neighbours, most_runs=settings.pull_runs)
     schedule = Schedule(registry, stores.runs, engine, snapshot.configuration, pause=settings.pull_tick_seconds)
-    service = sync_service.SyncService(
-        stores, RunBrowseStore(database, tables), engine, snapshot.configuration, server.stopping
-    )
+    browse = RunBrowseStore(database, tables)
+    service = sync_service.SyncService(stores, browse, engine, snapshot.configuration, server.stopping)
     server.add(sync_service.add_to_server, service, sync_service.DESCRIPTOR)
     server.run_in_background("announcements", announcements.run)
     server.run_in_background("sync reports", reports.run)
     server.run_in_background("syncs", once_ready(engine.run))
     server.run_in_background("schedule", once_ready(schedule.run))
+    server.run_in_background("old runs", once_ready(lambda: _prune(browse, timedelta(days=settings.pull_run_days))))
     # Before what reaches external systems is closed: each run ends behind the page that it is at.
     server.resources.push_async_callback(engine.stop)
+
+
+async def _prune(browse: RunBrowseStore, kept: timedelta) -> None:
+    while True:
+        while await browse.prune(utc_now() - kept):
+            pass
+        await asyncio.sleep(_PRUNE_SECONDS)
 
 
 async def _keep(snapshot: PullSnapshot, databases: Databases, apis: Apis) -> None:
@@ -172,8 +182,9 @@ def _own_addresses(settings: PullSettings) -> list[tuple[str, int]]:
 
 
 def _own_files(settings: PullSettings) -> list[Path]:
-    """The suite's databases where they are files: no connection may open them."""
-    files = settings.embedded_files
+    """The data directory, and the suite's databases where they are files: no connection may open them, but what lies in
+    the directory's `external`."""
+    files = [settings.data_dir, *settings.embedded_files]
     for owner in _OWNERS:
         scheme, _, path = settings.database_url_for(owner).partition(":///")
         if scheme.startswith("sqlite"):

@@ -57,6 +57,7 @@ class PullSettings(Settings):
         300.0, gt=0, description="After so long without use the connections to an external database are closed."
     )
     pull_runs: int = Field(4, ge=1, le=64, description="Syncs that one process reads at the same time.")
+    pull_run_days: int = Field(90, ge=1, description="Days that runs of syncs and their failed records are kept.")
     pull_tick_seconds: float = Field(
         1.0, gt=0, le=60, description="How often registry is asked which syncs are due, in seconds."
     )
