@@ -28,8 +28,8 @@ class External(Protocol):
         """Run statements, separated by `;` at the end of a line, as the database's owner."""
         ...
 
-    def insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Insert rows as the database's owner."""
+    def insert(self, table: str, rows: Sequence[Sequence[Any]], *, new_only: bool = False) -> None:
+        """Insert rows as the database's owner; with ``new_only`` those whose key is there already are left out."""
         ...
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
@@ -67,11 +67,12 @@ class ExternalSQLite:
                 connection.execute(statement)
         connection.close()
 
-    def insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
+    def insert(self, table: str, rows: Sequence[Sequence[Any]], *, new_only: bool = False) -> None:
         """See External."""
         if rows:
             with sqlite3.connect(self.connection.db_name) as connection:
-                connection.executemany(f"INSERT INTO {table} VALUES ({','.join('?' * len(rows[0]))})", rows)
+                verb = "INSERT OR IGNORE" if new_only else "INSERT"
+                connection.executemany(f"{verb} INTO {table} VALUES ({','.join('?' * len(rows[0]))})", rows)
             connection.close()
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
@@ -129,11 +130,12 @@ class ExternalMariaDB:
             for statement in _statements(sql):
                 cursor.execute(statement)
 
-    def insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
+    def insert(self, table: str, rows: Sequence[Sequence[Any]], *, new_only: bool = False) -> None:
         """See External."""
         if rows:
             with self.server.connect(self.name) as connection, connection.cursor() as cursor:
-                cursor.executemany(f"INSERT INTO {table} VALUES ({','.join(['%s'] * len(rows[0]))})", rows)
+                verb = "INSERT IGNORE" if new_only else "INSERT"
+                cursor.executemany(f"{verb} INTO {table} VALUES ({','.join(['%s'] * len(rows[0]))})", rows)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """See External."""
@@ -197,10 +199,10 @@ class ExternalPostgreSQL:
         for statement in _statements(sql):
             self.server.execute(statement, self.name)
 
-    def insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
+    def insert(self, table: str, rows: Sequence[Sequence[Any]], *, new_only: bool = False) -> None:
         """See External."""
         if rows:
-            self.server.insert(table, rows, self.name)
+            self.server.insert(table, rows, self.name, " ON CONFLICT DO NOTHING" if new_only else "")
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """See External."""

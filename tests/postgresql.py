@@ -99,9 +99,9 @@ class PostgreSQLServer:
         """The rows of a query from outside the suite."""
         return run(self._rows(query, database))
 
-    def insert(self, table: str, rows: Sequence[Sequence[Any]], database: str) -> None:
+    def insert(self, table: str, rows: Sequence[Sequence[Any]], database: str, ending: str = "") -> None:
         """Insert rows of values as the driver takes them."""
-        run(self._insert(table, rows, database))
+        run(self._insert(table, rows, database, ending))
 
     def create_database(self) -> str:
         """Create an empty database and return its name."""
@@ -142,11 +142,11 @@ class PostgreSQLServer:
         finally:
             await connection.close()
 
-    async def _insert(self, table: str, rows: Sequence[Sequence[Any]], database: str) -> None:
+    async def _insert(self, table: str, rows: Sequence[Sequence[Any]], database: str, ending: str) -> None:
         connection = await self._connect(database, USER, self.password)
         try:
             marks = ", ".join(f"${number}" for number in range(1, len(rows[0]) + 1))
-            await connection.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+            await connection.executemany(f"INSERT INTO {table} VALUES ({marks}){ending}", rows)
         finally:
             await connection.close()
 

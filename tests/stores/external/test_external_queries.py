@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from external_databases import External, ExternalMariaDB, ExternalPostgreSQL
+from external_databases import LOOPBACK, External, ExternalMariaDB, ExternalPostgreSQL
 from intertie_ingest.databases.databases import Databases, Result
 from intertie_ingest.databases.reading import Caps
 from intertie_ingest.databases.statements import Permissions, Statement, check_statement
@@ -21,6 +21,7 @@ from intertie_ingest.errors import (
     QueryRefused,
     QueryTimedOut,
 )
+from intertie_ingest.external import ExternalConnection
 from waiting import eventually
 
 CAPS = Caps(1000, 1_000_000, 5)
@@ -272,9 +273,6 @@ async def test_trying_a_connection(filled: External, databases: Databases) -> No
 
 @pytest.mark.parametrize("driver", ["mssql", "oracle"])
 async def test_a_driver_that_is_not_installed_says_what_to_install(databases: Databases, driver: str) -> None:
-    from external_databases import LOOPBACK
-    from intertie_ingest.external import ExternalConnection
-
     connection = ExternalConnection(
         5, 1, "x", "database", db_driver=driver, db_host="127.0.0.1", db_name="x", options=LOOPBACK
     )

@@ -21,7 +21,7 @@ from intertie_mapping.synchronisation import Synchronisation
 _PAGE_SECONDS = 60.0
 _PAGE_BYTES = 8 * 1024 * 1024
 _FETCHED_AT_ONCE = 1000
-_FIRST_FETCHED = 100
+_FIRST_FETCHED = 8
 
 
 class TableSource:
@@ -223,7 +223,8 @@ class _Taken:
             self.size += sum(map(len, encoded))
             if self.size > _PAGE_BYTES:
                 raise _Wide
-            most = max(1, min(_FETCHED_AT_ONCE, _PAGE_BYTES * len(self.records) // (4 * self.size)))
+            room = (_PAGE_BYTES - self.size) * len(self.records) // self.size
+            most = max(1, min(_FETCHED_AT_ONCE, 8 * most, room))
         await budget.spend(session.finish())
         self.is_end = len(self.records) < self._limit
 
