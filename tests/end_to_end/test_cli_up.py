@@ -52,7 +52,7 @@ def log_of(suite: Suite) -> str:
 
 
 async def test_what_it_prints_works_when_pasted(fresh: Suite) -> None:
-    """The seed's webhook and push answer 202, and the commands after them show what became of it."""
+    """Webhook and push answer 202; what is printed after them shows what became of them, asks, and syncs."""
     suite = fresh.start("--demo")
     printed = "\n".join(line for line in log_of(suite).partition(READY_LINE)[2].splitlines() if line[:1] != "{")
     blocks = re.split(r"\n(?=curl |INTERTIE_DATA_DIR=)|\n\n", printed)
@@ -71,7 +71,7 @@ async def test_what_it_prints_works_when_pasted(fresh: Suite) -> None:
         assert ran.returncode == 0, ran.stderr
         return ran.stdout
 
-    webhook, push, records, checkpoints, logs = commands
+    webhook, push, records, checkpoints, logs, database, api, closures, works = commands
     assert "202 Accepted" in paste(webhook)
     assert "202 Accepted" in paste(push)
     await eventually(lambda: paste(records).count("synced") == 2, timeout=30)
@@ -79,6 +79,11 @@ async def test_what_it_prints_works_when_pasted(fresh: Suite) -> None:
     await eventually(lambda: '"query_type":"webhook"' in paste(logs), timeout=30)
     titles = {row["event_title"] for row in suite.rows("events")}
     assert titles == {"Traffic Accident", "Road Closure"}
+    assert '"count":4' in paste(database)
+    assert "Water main replacement" in paste(api)
+    assert "succeeded" in paste(closures)
+    assert "succeeded" in paste(works)
+    assert len(suite.rows("events")) == 2 + 12 + 7
 
 
 @linux_only

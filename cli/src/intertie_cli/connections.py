@@ -192,7 +192,7 @@ def _config_keys(secret: Text, webhook_auth: Text, push_auth: Text, config: Text
 
 def _database(connection: registry_pb2.Connection) -> str:
     if connection.db_driver == "sqlite" and connection.connection_type == "database":
-        return f"sqlite:///{connection.db_name}"
+        return f"sqlite:{connection.db_name}"
     if not connection.db_host:
         return ""
     port = f":{connection.db_port}" if connection.db_port else ""

@@ -60,9 +60,9 @@ async def load(session: Session, module: str) -> None:
     settings, registry = session.settings, session.registry
     system = registry_pb2.System(system_name=SYSTEM, display_name="Traffic and Transport", system_type="hybrid")
     await registry.CreateSystem(registry_pb2.CreateSystemRequest(system=system))
-    file = settings.data_dir.absolute() / "external" / f"{SYSTEM}.db"
-    demo_source.make(file)
-    database = registry_pb2.Connection(system=SYSTEM, connection_type="database", db_driver="sqlite", db_name=str(file))
+    file = f"{SYSTEM}.db"
+    demo_source.make(settings.data_dir / "external" / file)
+    database = registry_pb2.Connection(system=SYSTEM, connection_type="database", db_driver="sqlite", db_name=file)
     api = registry_pb2.Connection(
         system=SYSTEM,
         connection_type="rest",

@@ -9,12 +9,12 @@ from urllib.parse import quote
 from intertie_ingest.errors import ConnectionUnusable
 
 _REFUSED = (
-    "db_name must be the absolute path of a SQLite file that is there and is not one of Intertie's own, or its name in the "
-    "folder `external` of the data directory"
+    "db_name must be the absolute path of a SQLite file that is there and is not one of Intertie's own, or the name of "
+    "one in the folder `external` of the data directory"
 )
 _SIDES = ("-wal", "-shm", "-journal")
 EXTERNAL = "external"
-"""The folder of a forbidden directory that is for files of others; a name that is no absolute path is looked for there."""
+"""The folder of a forbidden directory that is for files of others; names that are no absolute paths lie there."""
 
 
 def checked(name: str, forbidden: Collection[Path]) -> Path:
