@@ -10,7 +10,7 @@ from external_api import ExternalApi
 from external_databases import ExternalSQLite
 from intertie.audit.v1 import audit_pb2
 from intertie.ingest.v1 import query_pb2
-from intertie_chassis.errors import IntertieError, Unavailable
+from intertie_chassis.errors import IntertieError, ResourceExhausted, Unavailable
 from pull_rig import PullRig, named_call
 from waiting import eventually
 
@@ -100,6 +100,29 @@ async def test_who_gives_up_is_taken_down_too(pull: PullRig, api: ExternalApi) -
     assert json.loads(entry.response_payload)["reason"] == "CANCELLED"
 
 
+async def test_a_module_has_so_many_queries_at_once(pull: PullRig, api: ExternalApi) -> None:
+    """More are refused with the hint to come again, and taken down; other modules are not held up."""
+    slow = query_pb2.QueryApiRequest(system="police", endpoint="/slow")
+    reader, quick = pull.query("module:reader"), _asked("SELECT id FROM officers")
+    running = [asyncio.ensure_future(reader.QueryApi(slow)) for _ in range(4)]
+    await eventually(lambda: api.count("/slow") == 4)
+    request_id = named_call()
+    with pytest.raises(ResourceExhausted) as refused:
+        await reader.QueryDatabase(quick)
+    assert refused.value.retry_after == 1
+    entry = await _entry(pull, request_id)
+    assert (entry.status, entry.response_status) == ("error", 429)
+    assert (await pull.query("module:both").QueryDatabase(quick)).count == 0
+    for call in running:
+        call.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+
+    async def is_free() -> bool:
+        return (await reader.QueryDatabase(quick)).count == 0
+
+    await eventually(_unless(ResourceExhausted, is_free))
+
+
 async def test_a_stream_is_whole_before_it_says_so_and_counted(pull: PullRig, files: ExternalSQLite) -> None:
     """More rows than one answer may have, in parts; the last one says that it is."""
     files.insert("officers", [(number,) for number in range(5000)])
@@ -159,14 +182,14 @@ async def test_nothing_is_asked_that_cannot_be_taken_down(pull_on_both: PullRig,
     async def is_well() -> bool:
         return bool(await both.QueryDatabase(_asked("SELECT id FROM officers")))
 
-    await eventually(_unless_away(is_well))
+    await eventually(_unless(Unavailable, is_well))
 
 
-def _unless_away(probe: Any) -> Any:
+def _unless(refused: type[IntertieError], probe: Any) -> Any:
     async def tried() -> bool:
         try:
             return bool(await probe())
-        except Unavailable as error:
+        except refused as error:
             raise AssertionError(error.message) from error
 
     return tried
