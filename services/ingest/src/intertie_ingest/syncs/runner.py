@@ -20,7 +20,7 @@ from intertie_ingest.syncs.stores import Stores
 
 VANISHED_AT_ONCE = 1000
 _FIRST_LOOK = 0.1
-_LONGEST_LOOK = 2.0
+_LONGEST_LOOK = 1.0
 
 _log = structlog.get_logger()
 
