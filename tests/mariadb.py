@@ -32,7 +32,7 @@ class MariaDBServer:
         self._directory = directory
 
     @classmethod
-    def launch(cls, mariadbd: str, install_db: str) -> "MariaDBServer":
+    def launch(cls, mariadbd: str, install_db: str, *options: str) -> "MariaDBServer":
         """Create the system tables and start the server; RuntimeError with the end of its log when that fails."""
         # Not under pytest's own temporary directory: its path may be too long for a unix socket.
         directory = Path(tempfile.mkdtemp(prefix="intertie-mariadb-"))
@@ -69,6 +69,7 @@ class MariaDBServer:
                 "--innodb-buffer-pool-size=64M",
                 "--innodb-log-file-size=32M",
                 "--max-connections=400",
+                *options,
             ],
             log=log,
         )

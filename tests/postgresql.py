@@ -56,12 +56,20 @@ class PostgreSQLServer:
         self._directory = directory
 
     @classmethod
-    def launch(cls, programs: Path) -> "PostgreSQLServer":
-        """Create the cluster and start the server; RuntimeError with the end of its log when that fails."""
+    def launch(cls, programs: Path, tls: tuple[bytes, bytes] | None = None) -> "PostgreSQLServer":
+        """Create the cluster and start the server, with this certificate and key if there are some.
+
+        RuntimeError with the end of its log when that fails.
+        """
         directory = Path(tempfile.mkdtemp(prefix="intertie-postgresql-"))
         data, log, password = directory / "data", directory / "log", secrets.token_hex(16)
         secret = directory / "password"
         secret.write_text(password)
+        values = dict(_SETTINGS)
+        for name, content in zip(("ssl_cert_file", "ssl_key_file"), tls or (), strict=False):
+            (directory / name).write_bytes(content)
+            (directory / name).chmod(0o600)
+            values |= {"ssl": "on", name: str(directory / name)}
         as_user = _as_someone_else(directory)
         with log.open("ab") as output:
             subprocess.run(
@@ -83,7 +91,7 @@ class PostgreSQLServer:
                 cwd=directory,
             )
         port = free_port()
-        settings = [argument for name, value in _SETTINGS.items() for argument in ("-c", f"{name}={value}")]
+        settings = [argument for name, value in values.items() for argument in ("-c", f"{name}={value}")]
         process = start(
             [*as_user, str(programs / "postgres"), "-D", str(data), "-p", str(port), *settings], log=log, cwd=directory
         )

@@ -232,8 +232,7 @@ async def test_a_column_that_is_gone_while_it_is_read(external: External, databa
     await anext(pages)
     external.execute("ALTER TABLE t RENAME COLUMN changed TO other;\n")
     with pytest.raises((ExternalRefused, NoSource)):
-        while True:
-            await anext(pages)
+        [page async for page in pages]
 
 
 async def test_wide_rows_make_short_pages(external: External, databases: Databases) -> None:

@@ -213,5 +213,5 @@ async def test_tls_is_asked_for_and_never_left_out(
     """Neither server here has a certificate: a connection that wants TLS must fail rather than go on without."""
     for external in (postgresql_external, mariadb_external):
         options = {**external.reader.options, "tls": "require"}
-        with pytest.raises(Exception, match="TLS|cannot be reached|SSL"):
+        with pytest.raises(Exception, match=r"TLS|cannot be reached|SSL"):
             await databases.test(replace(external.reader, options=options))
