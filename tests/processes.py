@@ -3,6 +3,7 @@
 import ctypes
 import itertools
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -72,9 +73,12 @@ def free_port() -> int:
     raise RuntimeError("no port of the loopback is free")
 
 
-_PORTS_A_PROCESS = 1000
+# Of twelve thousand ports each process of one run has a twelfth; a run by itself has all, and begins anywhere, so that
+# two runs on one machine seldom meet.
+_PORTS_A_PROCESS = 1000 if "PYTEST_XDIST_WORKER" in os.environ else 12_000
 _first_port = 20_000 + _PORTS_A_PROCESS * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 12)
-# From anywhere in the range: two runs on one machine at the same time should not meet either.
 _ports = itertools.cycle(
-    _first_port + (offset + 7 * os.getpid()) % _PORTS_A_PROCESS for offset in range(_PORTS_A_PROCESS)
+    _first_port + (offset + _start) % _PORTS_A_PROCESS
+    for _start in [secrets.randbelow(_PORTS_A_PROCESS)]
+    for offset in range(_PORTS_A_PROCESS)
 )
