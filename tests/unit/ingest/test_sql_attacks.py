@@ -133,6 +133,9 @@ def test_sizes_are_bounded_before_anything_is_parsed() -> None:
         "select " + "a" * 200,
         "select " + "1" * 200,
         "select " + "((" * 2_000,
+        "select * from t" + " join t" * 30,
+        "select * from t" + " left join (select 1) x" * 30,
+        "select * from " + "(t join " * 20 + "t" + ")" * 20,
     ):
         with pytest.raises(QueryRefused):
             _check(sql, "postgresql")

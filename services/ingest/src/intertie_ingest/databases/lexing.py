@@ -27,6 +27,9 @@ open several things, and it calls itself."""
 MOST_CHAINED = 64
 """Of `[`, of `::` and of arrows into JSON: each costs the parser as much as all before it, so 1,900 took 6 seconds."""
 
+MOST_OPEN_JOINS = 5
+"""JOINs that have no ON or USING yet, in all open brackets: each doubles what the parser takes, so 32 took hours."""
+
 _LONGEST_NAME = 128
 _LONGEST_NUMBER = 80
 
@@ -176,6 +179,25 @@ def check_depth(tokens: list[Token]) -> None:
             raise QueryRefused(f"The statement nests deeper than {DEEPEST} levels, at character {token.start + 1}.")
         if chained > MOST_CHAINED:
             raise QueryRefused(f"The statement has more than {MOST_CHAINED} of {text}, at character {token.start + 1}.")
+
+
+def check_joins(tokens: list[Token]) -> None:
+    """Raises QueryRefused for more JOINs without a condition than can be parsed at little cost."""
+    waiting = [0]
+    former = ""
+    for token in tokens:
+        text = token.text.upper() if token.kind in ("word", "operator") else ""
+        if text == "(":
+            waiting.append(0)
+        elif text == ")" and len(waiting) > 1:
+            waiting.pop()
+        elif text == "JOIN" and former != "CROSS":
+            waiting[-1] += 1
+        elif text in ("ON", "USING"):
+            waiting[-1] = max(0, waiting[-1] - 1)
+        if sum(waiting) > MOST_OPEN_JOINS:
+            raise QueryRefused(f"Give each JOIN its ON or USING, or write CROSS JOIN, at character {token.start + 1}.")
+        former = text
 
 
 def without_comments(tokens: list[Token], dialect: Dialect) -> str:

@@ -17,7 +17,7 @@ from sqlglot.errors import ParseError, SqlglotError
 from intertie_ingest.databases import row_limits
 from intertie_ingest.databases.column_rules import Columns, restrict_reads, restrict_writes, restricted
 from intertie_ingest.databases.dialects import Dialect, dialect_of
-from intertie_ingest.databases.lexing import Token, check_depth, check_words, tokens_of, without_comments
+from intertie_ingest.databases.lexing import Token, check_depth, check_joins, check_words, tokens_of, without_comments
 from intertie_ingest.databases.nodes import check_nodes
 from intertie_ingest.databases.permissions import Permissions, folded
 from intertie_ingest.databases.references import Reference, check_tables, references_of
@@ -155,6 +155,7 @@ def _tokens(sql: str, dialect: Dialect) -> list[Token]:
         raise QueryRefused("Only one statement may be run.")
     check_words(tokens)
     check_depth(tokens)
+    check_joins(tokens)
     return tokens
 
 
