@@ -210,25 +210,18 @@ class SyncRig:
 
     async def end_of(self, run_id: str) -> Run:
         """The run, when it has ended."""
-
-        async def ended() -> Run | None:
-            run = await self.stores.runs.get(run_id)
-            return run if run.state.has_ended else None
-
-        found = await eventually(ended, 30)
-        assert found is not None
-        return found
+        return await self.until(run_id, lambda run: run.state.has_ended)
 
     async def until(self, run_id: str, holds: Callable[[Run], object]) -> Run:
         """The run, when something holds of it."""
+        found: list[Run] = []
 
-        async def is_so() -> Run | None:
-            run = await self.stores.runs.get(run_id)
-            return run if holds(run) else None
+        async def is_so() -> bool:
+            found.append(await self.stores.runs.get(run_id))
+            return bool(holds(found[-1]))
 
-        found = await eventually(is_so, 30)
-        assert found is not None
-        return found
+        await eventually(is_so, 30)  # type: ignore[arg-type]
+        return found[-1]
 
     async def sql(self, statement: str, **values: Any) -> list[Any]:
         """Runs a statement of the test's own."""

@@ -11,6 +11,7 @@ from intertie.audit.v1 import audit_pb2
 from intertie_chassis.clock import utc_now
 from intertie_ingest import errors
 from intertie_ingest.syncs.cursors import CursorValue
+from intertie_ingest.syncs.entry_convert import entry_of_run
 from intertie_ingest.syncs.model import Mode, RunState
 from intertie_ingest.syncs.run_lease import Pace
 from intertie_ingest.syncs.source import Range
@@ -106,12 +107,13 @@ async def test_a_cancelled_run_stops_at_once_and_is_resumed_behind_its_last_page
 
 
 async def test_a_run_that_was_queued_is_cancelled_before_it_reads(rig: SyncRig) -> None:
-    """Whoever claims it ends it."""
+    """It waits for no slot to become free, and its mapping may have another run at once."""
     run = await rig.ask()
-    await rig.stores.runs.request_cancel(run.run_id)
-    rig.start()
-    run = await rig.end_of(run.run_id)
-    assert (run.state, rig.source.opened) == (RunState.CANCELLED, [])
+    await rig.stores.runs.request_cancel(run.run_id, lambda run: entry_of_run(run, rig.config))
+    assert (await rig.stores.runs.get(run.run_id)).state is RunState.CANCELLED
+    (entry,) = await entries(rig)
+    assert json.loads(entry.response_payload)["state"] == "cancelled"
+    assert (await rig.sync()).state is RunState.SUCCEEDED
 
 
 async def test_a_killed_process_leaves_its_run_to_another_behind_the_last_page(rig: SyncRig) -> None:

@@ -16,7 +16,7 @@ from intertie_ingest.syncs.sources import SourceOf
 from intertie_ingest.syncs.stores import Stores
 from intertie_ingest.wakeup import Wakeup
 
-SETTLING_FOR_EACH = 16
+SETTLING_FOR_EACH = 8
 """A run that only waits for mapper costs little; so many of them a slot may wait before no more runs are begun."""
 
 _STOP_SECONDS = 8.0

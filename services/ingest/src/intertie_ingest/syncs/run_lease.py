@@ -1,6 +1,7 @@
 """The lease of one run: kept while the run is worked on, and the place where the work learns that it must stop."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,12 +10,15 @@ from typing import Any, TypeVar
 import structlog
 
 from intertie_chassis.errors import Unavailable
+from intertie_ingest.errors import RunNotFound
 from intertie_ingest.syncs.model import Claim, Signal
 from intertie_ingest.syncs.run_store import RunStore
 
 T = TypeVar("T")
 
 _LONGEST_STORE_PAUSE = 2.0
+_LOOKS_A_LEASE = 3
+"""How often at least a lease is extended before it ends."""
 
 _log = structlog.get_logger()
 
@@ -45,7 +49,7 @@ class Pace:
 
     #: a run whose process says nothing for so long is another's
     lease: int = 30
-    #: how often a lease is extended, and so how soon a run that is cancelled stops
+    #: how often it is looked whether a run is cancelled, and so how soon one stops
     look: float = 1.0
     #: how long records may wait for mapper before their run ends without them
     settle: float = 600.0
@@ -82,17 +86,33 @@ class RunLease:
             raise Halted(self._halt)
 
     async def keep(self) -> None:
-        """Extends the lease until it is lost or this is cancelled."""
+        """Extends the lease, and looks whether the run is cancelled, until it is lost or this is cancelled itself."""
+        extended = time.monotonic()
         while self._halt is not Halt.LOST:
             await asyncio.sleep(self._pace.look)
             try:
-                signal = await self._runs.extend(self._run_id, self._token, self._pace.lease)
+                # Most times a look will do: what is written keeps others from writing, where one file has one writer.
+                is_due = time.monotonic() - extended >= self._pace.lease / _LOOKS_A_LEASE
+                signal = await (self._extend() if is_due else self._look())
             except Unavailable as error:
                 # Should another process take the run meanwhile, whatever is written for this lease is refused.
-                _log.warning("a sync's lease cannot be extended", run=self._run_id, cause=error.message)
+                _log.warning("a sync's lease cannot be kept", run=self._run_id, cause=error.message)
                 continue
+            extended = time.monotonic() if is_due else extended
             if signal is not Signal.GO_ON:
                 self.stop(Halt.CANCEL if signal is Signal.CANCEL else Halt.LOST)
+
+    async def _extend(self) -> Signal:
+        return await self._runs.extend(self._run_id, self._token, self._pace.lease)
+
+    async def _look(self) -> Signal:
+        try:
+            run = await self._runs.get(self._run_id)
+        except RunNotFound:
+            return Signal.LOST
+        if run.state.has_ended:
+            return Signal.LOST
+        return Signal.CANCEL if run.is_cancel_requested else Signal.GO_ON
 
     async def unless_halted(self, work: Coroutine[Any, Any, T]) -> T:
         """What `work` gives; when the lease is halted first, the work is cancelled. Raises Halted."""

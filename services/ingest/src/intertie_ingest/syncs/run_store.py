@@ -169,16 +169,25 @@ class RunStore:
         except RunLost:
             return
 
-    async def request_cancel(self, run_id: str) -> Run:
-        """Asks the run's worker, or the next one, to end it. Raises RunNotFound, and RunState when it has ended."""
+    async def request_cancel(self, run_id: str, entry: Callable[[Run], bytes | None] = lambda run: None) -> Run:
+        """Asks the run's worker to end it; one that no worker has ends at once, and `entry` makes the audit's message.
+
+        Raises RunNotFound, and RunState when it has ended.
+        """
 
         async def work(connection: AsyncConnection) -> Run:
             row = await self._rows.locked(connection, run_id)
             if RunState(row.state).has_ended:
                 raise errors.RunState(f"the run has ended: it is {row.state}", metadata={"state": row.state})
-            return await self._rows.change(connection, row, is_cancel_requested=True)
+            if row.state != RunState.QUEUED:
+                return await self._rows.change(connection, row, is_cancel_requested=True)
+            run = await self._end(connection, row, RunState.CANCELLED, "", "")
+            await self._tell(connection, entry(run))
+            return run
 
-        return await self._database.transaction(work)
+        run = await self._database.transaction(work)
+        self._outbox.wake()
+        return run
 
     async def resume(self, run_id: str) -> Run:
         """Queues a run again that was cancelled or failed, behind its last stored page.

@@ -19,8 +19,8 @@ from intertie_ingest.syncs.sources import SourceOf, mapping_of
 from intertie_ingest.syncs.stores import Stores
 
 VANISHED_AT_ONCE = 1000
-_FIRST_LOOK = 0.1
-_LONGEST_LOOK = 1.0
+_SHORTEST_LOOK = 0.1
+_LONGEST_LOOK = 5.0
 
 _log = structlog.get_logger()
 
@@ -145,10 +145,10 @@ class Runner:
     async def _settle(self) -> None:
         """Waits until mapper has taken the run's records, or for as long as a run waits for that."""
         await self._release()
-        until, pause = time.monotonic() + self._pace.settle, _FIRST_LOOK
-        while await self._look() and time.monotonic() < until:
-            await self.lease.unless_halted(asyncio.sleep(pause))
-            pause = min(pause * 1.5, _LONGEST_LOOK)
+        began = time.monotonic()
+        while await self._look() and (waited := time.monotonic() - began) < self._pace.settle:
+            # A look writes: what has waited long is looked after less often.
+            await self.lease.unless_halted(asyncio.sleep(min(max(_SHORTEST_LOOK, waited / 5), _LONGEST_LOOK)))
 
     async def _look(self, *, is_final: bool = False) -> int:
         """How many of the run's records wait for mapper."""

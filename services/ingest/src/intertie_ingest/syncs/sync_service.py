@@ -13,7 +13,7 @@ from intertie_chassis.paging import encode_token, page_size
 from intertie_ingest import errors
 from intertie_ingest.field_convert import invalid
 from intertie_ingest.pull.configuration import PullConfiguration, PullMapping, PullSystem
-from intertie_ingest.syncs import sync_convert
+from intertie_ingest.syncs import entry_convert, sync_convert
 from intertie_ingest.syncs.engine import Engine
 from intertie_ingest.syncs.model import RunFilter
 from intertie_ingest.syncs.run_browse_store import RunBrowseStore
@@ -88,9 +88,12 @@ class SyncService(sync_pb2_grpc.SyncServiceServicer):
 
     async def CancelRun(self, request: sync_pb2.CancelRunRequest, context: Any) -> sync_pb2.SyncRun:
         """Cancels a run."""
-        run = await self._stores.runs.request_cancel(sync_convert.run_id(request))
-        self._engine.wake()
-        return sync_convert.run_message(run, self._configuration())
+        configuration = self._configuration()
+        run = await self._stores.runs.request_cancel(
+            sync_convert.run_id(request), lambda run: entry_convert.entry_of_run(run, configuration)
+        )
+        self._engine.ended.ring()
+        return sync_convert.run_message(run, configuration)
 
     async def ResumeRun(self, request: sync_pb2.ResumeRunRequest, context: Any) -> sync_pb2.SyncRun:
         """Goes on with a run that was cancelled or failed."""
