@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+from sqlglot.dialects.dialect import Dialect as SqlglotDialect
+
 from intertie_ingest.databases.dialects import Dialect
 from intertie_ingest.errors import QueryRefused
 
@@ -29,6 +31,10 @@ MOST_CHAINED = 64
 
 MOST_OPEN_JOINS = 5
 """JOINs that have no ON or USING yet, in all open brackets: each doubles what the parser takes, so 32 took hours."""
+
+MOST_OPEN_TYPES = 3
+"""Brackets in brackets behind names of types, as in `date(date(`: the parser tries each as a type first, then as a call,
+and so each doubles what it takes. 32 of them took hours."""
 
 _LONGEST_NAME = 128
 _LONGEST_NUMBER = 80
@@ -197,6 +203,31 @@ def check_joins(tokens: list[Token]) -> None:
             waiting[-1] = max(0, waiting[-1] - 1)
         if sum(waiting) > MOST_OPEN_JOINS:
             raise QueryRefused(f"Give each JOIN its ON or USING, or write CROSS JOIN, at character {token.start + 1}.")
+        former = text
+
+
+@cache
+def _types(dialect: Dialect) -> frozenset[str]:
+    known = SqlglotDialect.get_or_raise(dialect.sqlglot)
+    types = known.parser_class.TYPE_TOKENS
+    return frozenset({word for word, type_ in known.tokenizer_class.KEYWORDS.items() if type_ in types} | {"ARRAY"})
+
+
+def check_types(tokens: list[Token], dialect: Dialect) -> None:
+    """Raises QueryRefused for brackets behind names of types that nest too deeply to be parsed at little cost."""
+    types = _types(dialect)
+    opened: list[bool] = []
+    former = ""
+    for token in tokens:
+        text = token.text.upper() if token.kind in ("word", "operator") else ""
+        if text in ("(", "["):
+            opened.append(former in types)
+            if sum(opened) > MOST_OPEN_TYPES:
+                raise QueryRefused(
+                    f"{former} nests deeper than {MOST_OPEN_TYPES} levels, at character {token.start + 1}."
+                )
+        elif text in (")", "]") and opened:
+            opened.pop()
         former = text
 
 

@@ -12,12 +12,20 @@ from typing import Literal
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import ParseError, SqlglotError
+from sqlglot.errors import ParseError
 
 from intertie_ingest.databases import row_limits
 from intertie_ingest.databases.column_rules import Columns, restrict_reads, restrict_writes, restricted
 from intertie_ingest.databases.dialects import Dialect, dialect_of
-from intertie_ingest.databases.lexing import Token, check_depth, check_joins, check_words, tokens_of, without_comments
+from intertie_ingest.databases.lexing import (
+    Token,
+    check_depth,
+    check_joins,
+    check_types,
+    check_words,
+    tokens_of,
+    without_comments,
+)
 from intertie_ingest.databases.nodes import check_nodes
 from intertie_ingest.databases.permissions import Permissions, folded
 from intertie_ingest.databases.references import Reference, check_tables, references_of
@@ -122,7 +130,10 @@ def _check(
         words = tokens_written(text, dialect)
         check_text(words, kind, dialect)
         is_same = _reads_the_same(text, tree, dialect)
-    except (SqlglotError, RecursionError, ValueError):
+    except QueryRefused:
+        raise
+    except Exception:
+        # Of any kind: on odd trees the parser's faults come out as they happen.
         is_same = False
     if not is_same:
         raise QueryRefused("The statement cannot be written again so that it means the same; put it more simply.")
@@ -155,6 +166,7 @@ def _tokens(sql: str, dialect: Dialect) -> list[Token]:
         raise QueryRefused("Only one statement may be run.")
     check_words(tokens)
     check_depth(tokens)
+    check_types(tokens, dialect)
     check_joins(tokens)
     return tokens
 
@@ -168,7 +180,10 @@ def _parsed(tokens: list[Token], dialect: Dialect) -> exp.Expr:
         raise QueryRefused(
             "The statement cannot be understood" + (f", near {str(where['highlight'])[:64]}." if column else ".")
         ) from None
-    except (SqlglotError, RecursionError, ValueError):
+    except QueryRefused:
+        raise
+    except Exception:
+        # Of any kind: on odd texts the parser's faults come out as they happen (an AttributeError, a RecursionError).
         raise QueryRefused("The statement cannot be understood.") from None
     if len(trees) != 1 or trees[0] is None:
         raise QueryRefused("Only one statement may be run.")
