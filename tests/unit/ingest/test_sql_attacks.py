@@ -136,7 +136,6 @@ def test_sizes_are_bounded_before_anything_is_parsed() -> None:
         "select " + "date(" * 25 + "1" + ")" * 25,
         "select " + "char (" * 25 + "1" + ")" * 25,
         "select " + "array[" * 25 + "1" + "]" * 25,
-        "select " + "cast(" * 25 + "1" + " as int)" * 25 + " filter",
         "select * from t" + " join t" * 30,
         "select * from t" + " left join (select 1) x" * 30,
         "select * from " + "(t join " * 20 + "t" + ")" * 20,
