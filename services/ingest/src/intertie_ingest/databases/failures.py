@@ -39,6 +39,8 @@ _POSTGRESQL_TIME = ("57014", "55P03", "25P03", "25P04")
 _POSTGRESQL_AWAY = ("08", "53", "57", "58", "40")
 
 _ACCOUNT = re.compile(r"\s*(?:to|for|by) user '[^']*'(?:@'[^']*')?|\s*(?:for|of) user \"[^\"]*\"")
+# What event loops say of a connection that is gone, and the driver of a server that asks for our files.
+_CLOSED = re.compile("clos|LOAD_LOCAL")
 _NEAR = re.compile(r"(?:;? check the manual[^;]*?)?\s*\b(?:at or )?near\b.*", re.DOTALL)
 _QUOTED = re.compile(r": \"[^\"]*\"|: '[^']*'|(?<=entry )'.*'(?= for key)|(?<=value: )'.*?'|: '.*", re.DOTALL)
 
@@ -65,7 +67,9 @@ def translated(error: BaseException, connection: ExternalConnection) -> Intertie
         return ExternalInvalid("the external database sent a value that cannot be read, such as a year over 9999")
     if isinstance(error, asyncpg.InterfaceError):
         return _of_client(error)
-    if isinstance(error, ssl.SSLError | OSError | EOFError | TimeoutError | asyncio.IncompleteReadError | RuntimeError):
+    if isinstance(error, ssl.SSLError | OSError | EOFError | TimeoutError | asyncio.IncompleteReadError):
+        return ExternalUnavailable(_AWAY, retry_after=5)
+    if isinstance(error, RuntimeError) and _CLOSED.search(str(error)):
         return ExternalUnavailable(_AWAY, retry_after=5)
     if isinstance(error, exc.SQLAlchemyError):
         return QueryFailed(shown(str(error).split("\n")[0], connection))

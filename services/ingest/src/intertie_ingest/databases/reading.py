@@ -26,7 +26,7 @@ class Caps:
 
     rows: int
     bytes: int
-    #: of the external database's work, not of whoever takes the rows
+    #: of the external database's work; MariaDB and MySQL also count while they wait for whoever takes the rows
     seconds: float
 
 

@@ -41,10 +41,12 @@ class SQLiteSession(Session):
         self._connection, self._forbidden = connection, forbidden
         self._clock = sqlite_rules.Clock()
         self._driver = self._thread("ro")
+        self._seconds = 0.0
         self._is_closed = False
         self._cursor: aiosqlite.Cursor | None = None
 
     async def begin(self, statement: Statement, arguments: Sequence[Any], seconds: float) -> Encoder:
+        self._seconds = seconds
         self._clock.start(seconds)
         await self._driver.execute("BEGIN")
         await self._rule(sqlite_rules.reading)
@@ -52,6 +54,7 @@ class SQLiteSession(Session):
         return Encoder([column[0] for column in self._cursor.description or ()])
 
     async def fetch(self, most: int) -> Rows:
+        self._clock.start(self._seconds)  # what the rows' taker needs is not the statement's time
         return list(await self._cursor.fetchmany(most)) if self._cursor else []
 
     async def finish(self) -> None:
