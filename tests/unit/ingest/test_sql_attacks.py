@@ -133,6 +133,7 @@ def test_sizes_are_bounded_before_anything_is_parsed() -> None:
         "select " + "a" * 200,
         "select " + "1" * 200,
         "select " + "((" * 2_000,
+        "select " + "convert(" * 25,
         "select " + "date(" * 25 + "1" + ")" * 25,
         "select " + "char (" * 25 + "1" + ")" * 25,
         "select " + "array[" * 25 + "1" + "]" * 25,
@@ -142,6 +143,12 @@ def test_sizes_are_bounded_before_anything_is_parsed() -> None:
     ):
         with pytest.raises(QueryRefused):
             _check(sql, "postgresql")
+
+
+def test_the_parser_sees_no_other_signs_than_the_guard() -> None:
+    """SQL Server has no `->`; the parser has, and takes exponential time for many of them."""
+    with pytest.raises(QueryRefused):
+        _check("select a" + "->'x'" * 32, "mssql")
 
 
 def test_texts_as_large_as_they_may_be_pass() -> None:

@@ -30,7 +30,8 @@ MOST_CHAINED = 64
 """Of `[`, of `::` and of arrows into JSON: each costs the parser as much as all before it, so 1,900 took 6 seconds."""
 
 MOST_OPEN_JOINS = 5
-"""JOINs that have no ON or USING yet, in all open brackets: each doubles what the parser takes; 12 took 0.1 s, 32 minutes."""
+"""JOINs that have no ON or USING yet, in all open brackets: each doubles what the parser takes; 12 took 0.1 s,
+32 were given up after minutes."""
 
 MOST_OPEN_TYPES = 3
 """Brackets in brackets behind names of types, as in `date(date(`: the parser tries each as a type, then as a call, and
@@ -210,7 +211,9 @@ def check_joins(tokens: list[Token]) -> None:
 def _types(dialect: Dialect) -> frozenset[str]:
     known = SqlglotDialect.get_or_raise(dialect.sqlglot)
     types = known.parser_class.TYPE_TOKENS
-    return frozenset({word for word, type_ in known.tokenizer_class.KEYWORDS.items() if type_ in types} | {"ARRAY"})
+    return frozenset(
+        {word for word, type_ in known.tokenizer_class.KEYWORDS.items() if type_ in types} | {"ARRAY", "CONVERT"}
+    )
 
 
 def check_types(tokens: list[Token], dialect: Dialect) -> None:
@@ -232,7 +235,7 @@ def check_types(tokens: list[Token], dialect: Dialect) -> None:
 
 
 def without_comments(tokens: list[Token], dialect: Dialect) -> str:
-    """The text of the tokens, with a space where white space or a comment stood between two of them.
+    """The text of the tokens, with a space between any two of them: so the parser sees no others than these.
 
     For MySQL texts that follow each other are joined to the one that they are there. Raises QueryRefused where they
     follow each other elsewhere: they are one, two, or wrong, by dialect and by the white space between them.
@@ -249,11 +252,9 @@ def without_comments(tokens: list[Token], dialect: Dialect) -> str:
                 parts[-1] = parts[-1][:-1] + text[1:]
                 former = token
                 continue
-        if former is not None and token.start > former.end:
-            parts.append(" ")
         parts.append(text)
         former = token
-    return "".join(parts)
+    return " ".join(parts)
 
 
 def _with_single_quotes(text: str) -> str:
