@@ -52,7 +52,7 @@ class Entry(_message.Message):
     system: _builtins.str
     """The system's name when it happened."""
     query_type: _builtins.str
-    """What kind of thing: `webhook`, `push`, `mapping`, `configuration`, `checkpoint`, `replay`; for queries `select`, `insert`,
+    """What kind of thing: `webhook`, `push`, `mapping`, `configuration`, `checkpoint`, `replay`, `sync`; for queries `select`, `insert`,
     `update`, `delete`, `api_get`, `api_post`, `api_put`, `api_delete`.
     """
     query_string: _builtins.str
