@@ -14,7 +14,7 @@ from intertie_ingest.configuration import StoredConnection
 from intertie_ingest.syncs.bookmark import Bookmark
 from intertie_ingest.syncs.cursors import CursorValue
 from intertie_ingest.syncs.model import Mode, Run, RunState, StoredCursor, Trigger
-from intertie_ingest.syncs.page_run import not_beyond
+from intertie_ingest.syncs.page_run import not_beyond, plausible
 from intertie_ingest.syncs.ranges import backfill, range_of
 from intertie_ingest.syncs.reading import read_ahead
 from intertie_ingest.syncs.source import Page, Range
@@ -196,3 +196,12 @@ def test_times_are_kept_up_to_the_beginning_of_a_run() -> None:
     assert not_beyond(later, NOW) == CursorValue("datetime", NOW.replace(tzinfo=UTC))
     assert not_beyond(CursorValue.parse("date", "2026-02-01"), NOW).text == "2026-01-01"
     assert not_beyond(number, NOW) == number
+
+
+def test_a_time_that_is_never_keeps_no_later_change_from_being_read() -> None:
+    """A cursor far ahead falls back behind the run; one that another time zone explains stays, and so do numbers."""
+    never, soon = CursorValue.parse("datetime", "9999-12-31T00:00:00Z"), CursorValue.parse("date", "2026-01-02")
+    assert plausible(never, NOW).text == "2025-12-31T00:00:00Z"
+    assert plausible(CursorValue.parse("date", "9999-12-31"), NOW).text == "2025-12-31"
+    assert (plausible(soon, NOW), plausible(AT, NOW)) == (soon, AT)
+    assert plausible(CursorValue("integer", 10**12), NOW).value == 10**12

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -25,6 +25,8 @@ from intertie_ingest.syncs.stores import Stores
 from intertie_mapping.synchronisation import Synchronisation
 
 TRANSIENT = (errors.ExternalUnavailable, errors.ExternalTimedOut, errors.QueryTimedOut)
+
+_AHEAD, _BACK = timedelta(days=2), timedelta(days=1)
 
 _log = structlog.get_logger()
 
@@ -154,9 +156,22 @@ class PageRun:
     def _cursor(self, page: Page, prepared: Prepared, is_ordered: bool) -> CursorValue | None:
         """The value from which the next run may go on once this page is stored; None: not known yet."""
         if is_ordered or not page.is_last:
-            return page.cursor
+            return None if page.cursor is None else plausible(page.cursor, self._run.started_at)
         found = largest(page.cursor, largest(self._run.seen_cursor, prepared.cursor))
         return None if found is None else not_beyond(found, self._run.started_at)
+
+
+def plausible(cursor: CursorValue, moment: datetime | None) -> CursorValue:
+    """The cursor; a day before the moment (naive, UTC) for a time that lies more than two days behind it.
+
+    One row with 9999-12-31 would else keep every later change from being read. Two days, and a day back, because a time
+    without a zone may be one of any; rows that far ahead are read each time, and cost nothing where they are unchanged.
+    """
+    if moment is None or cursor.kind not in ("datetime", "date"):
+        return cursor
+    if cursor < CursorValue("datetime", moment.replace(tzinfo=UTC) + _AHEAD):
+        return cursor
+    return not_beyond(cursor, moment - _BACK)
 
 
 def not_beyond(cursor: CursorValue, moment: datetime | None) -> CursorValue:
