@@ -134,6 +134,7 @@ def test_sizes_are_bounded_before_anything_is_parsed() -> None:
         "select " + "1" * 200,
         "select " + "((" * 2_000,
         "select " + "convert(" * 25,
+        "select " + " div (".join("1" * 40),
         "select " + "date(" * 25 + "1" + ")" * 25,
         "select " + "char (" * 25 + "1" + ")" * 25,
         "select " + "array[" * 25 + "1" + "]" * 25,

@@ -130,6 +130,9 @@ def _check(node: exp.Expr, driver: str) -> None:
             # A user's own type runs the user's own code; regclass and its like look names up.
             if not isinstance(node.this, exp.DType) or node.this == exp.DType.USERDEFINED:
                 raise QueryRefused("Only the usual types may be cast to.")
+        case exp.IntDiv() if driver in ("sqlite", "mssql", "oracle"):
+            # They have none; it would be written as casts in casts, at a cost that grows with their square.
+            raise QueryRefused("DIV is not a sign of this database.")
         case exp.Pad():
             if not _small(node.expression):
                 raise QueryRefused(f"LPAD and RPAD need a number up to {LONGEST_PADDED} as their length.")
