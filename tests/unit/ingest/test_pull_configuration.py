@@ -81,7 +81,7 @@ def test_a_mapping_at_fault_keeps_its_place_and_says_why() -> None:
     fine, wrong, broken = system.mappings
     assert fine.synchronisation is not None
     assert (fine.synchronisation.cursor_field, fine.synchronisation.page_size, fine.problem) == ("updated_at", 10, "")
-    assert (wrong.synchronisation, wrong.plan, broken.synchronisation, broken.plan) == (None, None, None, None)
+    assert (wrong.synchronisation, broken.synchronisation, broken.plan) == (None, None, None)
     assert "page_size" in wrong.problem
     assert broken.fault is not None
     assert broken.problem == broken.fault.message
