@@ -40,7 +40,6 @@ class Suite:
         self.env = {
             "INTERTIE_DATA_DIR": str(self.data),
             "INTERTIE_GATEWAY_LISTEN": f"127.0.0.1:{self.port}",
-            "INTERTIE_DEMO_LISTEN": f"127.0.0.1:{processes.free_port()}",
             "INTERTIE_LOG_FORMAT": "json",
             **(env or {}),
         }

@@ -12,7 +12,7 @@ import pytest
 from suite import Suite
 from waiting import eventually
 
-SYSTEM = "traffic_transport"
+SYSTEM = "city_roads"
 CLOSURES = {"system": SYSTEM, "mapping": "closures_to_events"}
 FIRST = "SELECT id, title FROM closures WHERE closed_on < :before"
 EVENTS, SURVEYS = "module:events", "module:surveys"

@@ -4,6 +4,7 @@ import ipaddress
 import os
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 
 from intertie_chassis.errors import StartupError
 from intertie_cli.settings import SERVICES, CliSettings
@@ -20,8 +21,23 @@ def environment(settings: CliSettings, addresses: Mapping[str, str], log_format:
         **os.environ,
         "INTERTIE_DATA_DIR": str(settings.data_dir.absolute()),
         "INTERTIE_LOG_FORMAT": log_format,
+        "INTERTIE_DEMO_LISTEN": settings.demo_listen,
         **{f"INTERTIE_{part.upper()}_ADDRESS": address for part, address in addresses.items() if part in SERVICES},
     }
+
+
+def kept(file: Path) -> str:
+    """The address on the loopback that the file names while it is free, else a free one, which the file names then."""
+    if file.exists():
+        known = file.read_text(encoding="utf-8").strip()
+        if is_loopback(known) and _is_free(known, str(file)):
+            return known
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        chosen = f"127.0.0.1:{probe.getsockname()[1]}"
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file.write_text(f"{chosen}\n", encoding="utf-8")
+    return chosen
 
 
 def check_free(settings: CliSettings, parts: tuple[str, ...]) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 from intertie.ingest.v1 import ingest_pb2
 from intertie.registry.v1 import registry_pb2
@@ -20,14 +21,22 @@ _CONFIG = {
 _SEEN_SECONDS = 15.0
 
 
-async def load(session: Session) -> str | None:
+def address_file(data_dir: Path) -> Path:
+    """Where it is kept on which address the demo's API listens."""
+    return data_dir / "external" / "demo-api-address"
+
+
+async def load(session: Session, api: str) -> str | None:
     """Loads the demo unless the registry holds systems; gives why not, or None when it was loaded.
 
-    Waits until ingest knows it, so that what is printed next works at once.
+    Waits until ingest knows it, so that what is printed next works at once. `api`: where the demo's API listens; a demo
+    that was loaded before is told when that is another address than then.
     """
     registry = session.registry
     systems = (await registry.ListSystems(registry_pb2.ListSystemsRequest(page_size=1000))).systems
     if any(system.system_name == SYSTEM for system in systems):
+        if any(system.system_name == demo_pull.SYSTEM for system in systems):
+            await demo_pull.move(session, api)
         return "the demo is left out: its system is there already"
     if systems:
         return "the demo is left out: the registry is not empty"
@@ -51,7 +60,7 @@ async def load(session: Session) -> str | None:
     await registry.CreateMapping(registry_pb2.CreateMappingRequest(mapping=mapping))
     grant = registry_pb2.Grant(module_name=MODULE, system=SYSTEM, access_type="read_write")
     await registry.CreateGrant(registry_pb2.CreateGrantRequest(grant=grant))
-    await demo_pull.load(session, MODULE)
+    await demo_pull.load(session, MODULE, api)
     await _wait_until_ingest_knows(session)
     return None
 

@@ -4,13 +4,15 @@ import asyncio
 import json
 from typing import Any
 
+from google.protobuf.field_mask_pb2 import FieldMask
+
 from intertie.ingest.v1 import sync_pb2
 from intertie.registry.v1 import registry_pb2
 from intertie_chassis.errors import NotFound, Unavailable
 from intertie_cli import demo_api, demo_source
 from intertie_cli.session import Session
 
-SYSTEM = "traffic_transport"
+SYSTEM = "city_roads"
 CLOSURES = "closures_to_events"
 WORKS = "works_to_events"
 
@@ -52,13 +54,13 @@ _MAPPINGS: dict[str, tuple[str, dict[str, Any]]] = {
 _SEEN_SECONDS = 15.0
 
 
-async def load(session: Session, module: str) -> None:
-    """Makes the system with its database and lets the module read it; waits until pull knows it.
+async def load(session: Session, module: str, address: str) -> None:
+    """Makes the system with its database and its API at `address`, lets the module read them; waits until pull knows.
 
     Its syncs run on demand only: what a newcomer looks at does not change by itself.
     """
     settings, registry = session.settings, session.registry
-    system = registry_pb2.System(system_name=SYSTEM, display_name="Traffic and Transport", system_type="hybrid")
+    system = registry_pb2.System(system_name=SYSTEM, display_name="City Roads Department", system_type="hybrid")
     await registry.CreateSystem(registry_pb2.CreateSystemRequest(system=system))
     file = f"{SYSTEM}.db"
     demo_source.make(settings.data_dir / "external" / file)
@@ -66,7 +68,7 @@ async def load(session: Session, module: str) -> None:
     api = registry_pb2.Connection(
         system=SYSTEM,
         connection_type="rest",
-        api_base_url=f"http://{settings.address_of('demo')}",
+        api_base_url=f"http://{address}",
         api_auth_type="bearer",
         api_auth_token=demo_api.TOKEN,
         config_json=json.dumps({"allowed_networks": ["127.0.0.0/8", "::1"], "test_endpoint": "/works"}).encode(),
@@ -91,6 +93,20 @@ async def load(session: Session, module: str) -> None:
     )
     await registry.CreateGrant(registry_pb2.CreateGrantRequest(grant=grant))
     await _wait_until_pull_knows(session)
+
+
+async def move(session: Session, address: str) -> None:
+    """Says where the API listens now, when that is not where it did."""
+    listed = await session.registry.ListConnections(registry_pb2.ListConnectionsRequest(system=SYSTEM, page_size=1000))
+    for connection in listed.connections:
+        url = f"http://{address}"
+        if connection.connection_type == "rest" and connection.api_base_url != url:
+            # A changed destination clears its credentials, so the token is given anew.
+            moved = registry_pb2.Connection(id=connection.id, api_base_url=url, api_auth_token=demo_api.TOKEN)
+            mask = FieldMask(paths=["api_base_url", "api_auth_token"])
+            await session.registry.UpdateConnection(
+                registry_pb2.UpdateConnectionRequest(connection=moved, update_mask=mask)
+            )
 
 
 async def _wait_until_pull_knows(session: Session) -> None:

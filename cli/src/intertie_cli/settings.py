@@ -16,7 +16,9 @@ class CliSettings(Settings):
     )
 
     demo_listen: str = Field(
-        "127.0.0.1:8090", description="Where the demo's external API listens, which `intertie up --demo` runs."
+        "",
+        description="Where the demo's external API listens, which `intertie up --demo` runs. Empty: on a free port of "
+        "the loopback, the same each time while it stays free.",
     )
 
     def address_of(self, service: str) -> str:

@@ -42,6 +42,8 @@ async def run_suite(
     with _only_one(settings.data_dir):
         parts = (DEMO, *PARTS) if with_demo else PARTS
         names = tuple(part.name for part in parts)
+        if with_demo and not settings.demo_listen:
+            settings = settings.model_copy(update={"demo_listen": addresses.kept(demo.address_file(settings.data_dir))})
         addresses.check_free(settings, names)
         journal = Journal.of(settings)
         reached = addresses.reached(settings, names)
@@ -52,7 +54,7 @@ async def run_suite(
         supervisor = Supervisor(parts, environment, reached, journal)
         supervisor.start()
         try:
-            if await _unless(stop, _begin(session, supervisor, with_demo, reached["gateway"])):
+            if await _unless(stop, _begin(session, supervisor, reached)):
                 await stop.wait()
         finally:
             journal.say("stopping")
@@ -68,18 +70,19 @@ def _refuse_a_public_demo(settings: CliSettings) -> None:
             f"the demo's secret is public and its pushes need none, so --demo is refused on {settings.gateway_listen}: "
             "let the gateway listen on the loopback (INTERTIE_GATEWAY_LISTEN=127.0.0.1:8080), or leave --demo out"
         )
-    if not addresses.is_loopback(settings.demo_listen):
+    if settings.demo_listen and not addresses.is_loopback(settings.demo_listen):
         raise StartupError(
             f"the demo's token is public, so --demo is refused on {settings.demo_listen}: "
-            "let its API listen on the loopback (INTERTIE_DEMO_LISTEN=127.0.0.1:8090), or leave --demo out"
+            "let its API listen on the loopback (INTERTIE_DEMO_LISTEN=127.0.0.1:8090), or leave one of the two out"
         )
 
 
-async def _begin(session: Session, supervisor: Supervisor, with_demo: bool, gateway: str) -> None:
-    """Waits for all, loads the demo, and says what to do next."""
+async def _begin(session: Session, supervisor: Supervisor, reached: dict[str, str]) -> None:
+    """Waits for all, loads the demo if it is one of them, and says what to do next."""
     await supervisor.wait_until_ready()
-    left_out = await demo.load(session) if with_demo else None
-    url = f"http://{gateway}"
+    with_demo = DEMO.name in reached
+    left_out = await demo.load(session, reached[DEMO.name]) if with_demo else None
+    url = f"http://{reached['gateway']}"
     lines = ["", f"{READY}: {url}", ""]
     if left_out:
         lines += [left_out, ""]

@@ -1,5 +1,6 @@
 """What the verbs of pull decide by themselves: parameters, progress; and the demo's external systems."""
 
+import socket
 import sqlite3
 from contextlib import closing
 from http import HTTPStatus
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from intertie.ingest.v1 import sync_pb2
-from intertie_cli import demo_api, demo_source
+from intertie_cli import addresses, demo_api, demo_source
 from intertie_cli.problems import UsageError
 from intertie_cli.queries import parameters
 from intertie_cli.sync_watch import Rate, told
@@ -106,3 +107,16 @@ def test_the_demo_database_is_made_once(tmp_path: Path) -> None:
     demo_source.make(file)
     with closing(sqlite3.connect(file)) as connection:
         assert connection.execute("SELECT COUNT(*) FROM closures").fetchone() == (11,)
+
+
+def test_an_address_is_kept_while_it_is_free(tmp_path: Path) -> None:
+    """The same one each time; another, which is kept then, once somebody else has it."""
+    file = tmp_path / "external" / "address"
+    first = addresses.kept(file)
+    assert addresses.kept(file) == first
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", int(first.rpartition(":")[2])))
+        other.listen()
+        second = addresses.kept(file)
+        assert second != first
+    assert addresses.kept(file) == second
