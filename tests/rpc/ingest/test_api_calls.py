@@ -203,7 +203,8 @@ async def test_writing_where_only_reading_is_permitted(server: ExternalApi, apis
 @pytest.mark.parametrize(
     "given",
     [
-        {"auth": "bearer"},
+        {"auth": "bearer", "token": "a b\n"},
+        {"auth": "apikey"},
         {"auth": "apikey", "token": "a\r\nb"},
         {"auth": "basic", "token": ""},
         {"auth": "oauth2", "token": "x"},
@@ -276,3 +277,9 @@ async def test_the_environment_has_no_say(server: ExternalApi, apis: Apis, monke
         assert await get(apis, connection(server), "items") == server.records
         with pytest.raises(BlockingIOError):
             trap.accept()
+
+
+async def test_bearer_without_a_token_sends_none(server: ExternalApi, apis: Apis) -> None:
+    """The column's default is bearer, also of an API that needs no credentials."""
+    await get(apis, connection(server, auth="bearer"), "items")
+    assert "authorization" not in server.requests[-1].headers

@@ -144,7 +144,7 @@ class Api:
             case "basic":
                 pair = f"{options.username}:{options.password}".encode()
                 headers["Authorization"] = f"Basic {b64encode(pair).decode()}"
-            case "bearer":
+            case "bearer" if options.token:
                 headers["Authorization"] = f"Bearer {options.token}"
             case "apikey":
                 headers[options.api_key_header] = options.token

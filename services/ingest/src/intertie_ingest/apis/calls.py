@@ -82,7 +82,7 @@ def call_of(connection: ExternalConnection, method: str, endpoint: str, data: An
 
 def query_of(data: Any, field: str) -> str:
     """An object as a query: lists repeat their name, null is left out. Raises InvalidArgument for nested values."""
-    if data is None:
+    if data is None or data == []:  # PHP writes an empty object so
         return ""
     if not isinstance(data, dict):
         raise _fault(field, "for GET and HEAD it must be an object: its members become query parameters")

@@ -93,7 +93,11 @@ class ApiOptions:
             raise ConnectionUnusable(f"soap_version must be {' or '.join(_SOAP_VERSIONS)}")
         if not _HEADER_NAME.fullmatch(self.api_key_header) or self.api_key_header.lower() in _OWN_HEADERS:
             raise ConnectionUnusable("api_key_header is no header's name that may be set")
-        if self.auth_type in ("bearer", "apikey") and not (self.token and _HEADER_VALUE.fullmatch(self.token)):
+        # Bearer is the column's default: a row that says nothing of a token is of an API that needs none.
+        has_none = self.auth_type == "bearer" and not self.token
+        if self.auth_type in ("bearer", "apikey") and not (
+            has_none or (self.token and _HEADER_VALUE.fullmatch(self.token))
+        ):
             raise ConnectionUnusable(f"api_auth_type {self.auth_type} needs api_auth_token, in plain ASCII")
         if self.auth_type == "basic" and (not self.username or ":" in self.username):
             raise ConnectionUnusable(
