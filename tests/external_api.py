@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 from xml.sax.saxutils import escape
 
 import uvicorn
@@ -45,7 +45,8 @@ class Seen:
 class ExternalApi:
     """A server in a thread of its own. `with ExternalApi() as api:` or start() and stop().
 
-    `records` is what its lists give, and may be changed at any time; `requests` is what arrived, in order.
+    `records` is what its lists give, and may be changed at any time; `requests` is what arrived, in order. Each list
+    also stands below `/as/<kind>`, for those only who show credentials of that kind.
     """
 
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -108,7 +109,7 @@ class ExternalApi:
         self._socket.close()
 
     def _application(self) -> Starlette:
-        pages = {
+        lists = {
             "/items": self._all,
             "/items/offset": self._offset,
             "/items/page": self._page,
@@ -117,6 +118,10 @@ class ExternalApi:
             "/items/header": self._header,
             "/graphql": self._graphql,
             "/soap": self._soap,
+        }
+        pages = {
+            **lists,
+            **{f"/as/{{kind}}{path}": self._for_the_known(page) for path, page in lists.items()},
             "/token": self._token,
             "/auth/{kind}": self._auth,
             "/echo{rest:path}": self._echo,
@@ -143,6 +148,9 @@ class ExternalApi:
             return await result if asyncio.iscoroutine(result) else result  # type: ignore[no-any-return]
 
         return answer
+
+    def _for_the_known(self, page: Callable[[Request], Any]) -> Callable[[Request], Any]:
+        return lambda request: page(request) if self._is_known(request) else self._auth(request)
 
     # lists
 
@@ -179,16 +187,17 @@ class ExternalApi:
     def _link(self, request: Request) -> Response:
         start, size = int(request.query_params.get("start", 0)), int(request.query_params.get("size", 10))
         found = self._since(request)
-        after = f"/items/link?start={start + size}&size={size}" if start + size < len(found) else None
+        after = f"{request.url.path}?{_behind(request, start + size)}" if start + size < len(found) else None
         after = "?stuck=1" if "stuck" in request.query_params else request.query_params.get("to", after)
         return JSONResponse({"data": {"items": found[start : start + size]}, "next": after})
 
     def _header(self, request: Request) -> Response:
         start, size = int(request.query_params.get("start", 0)), int(request.query_params.get("size", 10))
         found = self._since(request)
-        links = [f'<{self.url}/items/header?start=0&size={size}>; rel="first"']
+        page = f"{self.url}{request.url.path}"
+        links = [f'<{page}?{_behind(request, 0)}>; rel="first"']
         if start + size < len(found):
-            links.append(f'<{self.url}/items/header?start={start + size}&size={size}>; title="a, b"; rel="next"')
+            links.append(f'<{page}?{_behind(request, start + size)}>; title="a, b"; rel="next"')
         return JSONResponse(found[start : start + size], headers={"link": ", ".join(links)})
 
     async def _graphql(self, request: Request) -> Response:
@@ -230,16 +239,20 @@ class ExternalApi:
         answer = {"access_token": token, "token_type": "Bearer", "expires_in": self.token_seconds}
         return JSONResponse({key: value for key, value in answer.items() if value is not None})
 
-    def _auth(self, request: Request) -> Response:
+    def _is_known(self, request: Request) -> bool:
         kind, given = request.path_params["kind"], request.headers.get("authorization", "")
-        good = {
+        return {
             "none": not given,
             "basic": given == "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode(),
             "bearer": given == f"Bearer {TOKEN}",
             "apikey": TOKEN in (request.headers.get("x-api-key"), request.headers.get("x-other-key")),
             "oauth2": given.removeprefix("Bearer ") in self.tokens,
         }[kind]
-        return JSONResponse({"kind": kind}) if good else JSONResponse({"error": "who?", "echo": given}, 401)
+
+    def _auth(self, request: Request) -> Response:
+        if self._is_known(request):
+            return JSONResponse({"kind": request.path_params["kind"]})
+        return JSONResponse({"error": "who?", "echo": request.headers.get("authorization", "")}, 401)
 
     # behaviour
 
@@ -324,6 +337,11 @@ class _BrokenOff(Response):
 
 
 _LAUGHS = b"""<!DOCTYPE l [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;">]><l>&c;</l>"""
+
+
+def _behind(request: Request, start: int) -> str:
+    """The query of a request, for the records from another place on."""
+    return urlencode({**request.query_params, "start": start})
 
 
 def _envelope(content: str, status: int = 200) -> Response:
