@@ -27,7 +27,7 @@ from intertie_ingest.model import CachedState, Key, RecordEnding, Status
 from intertie_ingest.tables import Tables
 
 _log = structlog.get_logger()
-_MOST_KEYS = 500
+_MOST_KEYS = 1000
 _MOST_MICROSECONDS = 40_000
 _NO_TABLES = {1054, 1146}  # MySQL: unknown column, no such table
 
@@ -98,27 +98,31 @@ class States:
         return self._states((await connection.execute(query.with_for_update())).all())
 
     def _states(self, rows: Iterable[Any]) -> dict[Key, CachedState]:
-        return {
-            (row.system_id, row.mapping_id, row.external_id): CachedState(
-                row.id,
-                row.revision,
-                row.version_key,
-                None if row.digest is None else bytes(row.digest),
-                row.delivery_id,
-                Status(row.sync_status),
-                row.error_reason,
-                row.error_field,
-                row.sync_error,
-                row.attempts,
-                self._print(row),
+        # Taken apart by place: a row's columns by name cost as much as all else that is done with it here.
+        states: dict[Key, CachedState] = {}
+        for (
+            number, system, mapping, external_id, revision, version, digest, delivery, status, reason, field, error,
+            attempts, *fingerprint,
+        ) in rows:  # fmt: skip
+            states[system, mapping, external_id] = CachedState(
+                number,
+                revision,
+                version,
+                None if digest is None else bytes(digest),
+                delivery,
+                _STATUSES[status],
+                reason,
+                field,
+                error,
+                attempts,
+                self._print(*fingerprint),
             )
-            for row in rows
-        }
+        return states
 
-    def _print(self, row: Any) -> int | None:
+    def _print(self, read: Any = None) -> int | None:
         if not self._has_prints:
             return None
-        return int(row.print) if self._rows.is_mysql else zlib.crc32(row.print.encode())
+        return int(read) if self._rows.is_mysql else zlib.crc32(read.encode())
 
     def _reading(self, places: int) -> Any:
         """Reads the records of so many mappings; made once, since making it costs more than running it."""
@@ -203,6 +207,8 @@ def refusal(error: exc.SQLAlchemyError) -> Exception:
     return Refused(cause)
 
 
+_STATUSES = {status.value: status for status in Status}
+#: in the order in which `_states` takes them
 _READ_COLUMNS = [
     "id",
     "system_id",

@@ -135,7 +135,9 @@ class PageRun:
 
     async def _store(self, page: Page, reading: Reading, is_ordered: bool, bookmark: Bookmark) -> PageOutcome:
         field = None if self._run.mode is Mode.BACKFILL else reading.synchronisation.cursor_field
-        prepared = await self._lease.unless_halted(prepare(page, reading.route, self._run.system_id, field))
+        # The values in the records count only where the source does not say itself what may be kept.
+        looked_at = None if is_ordered else field
+        prepared = await self._lease.unless_halted(prepare(page, reading.route, self._run.system_id, looked_at))
         behind = replace(bookmark, at=page.position, is_end=page.is_last)
         stored = StoredPage(
             records=prepared.records,

@@ -1,6 +1,6 @@
 """The commit of a page: what it changes in the cache and what the run says of it, in one transaction.
 
-The statements are as many for a small page as for a large one, but for one more pair a 500 records.
+The statements are as many for a small page as for a large one, but for one more pair a 1000 records.
 """
 
 from collections.abc import Sequence

@@ -21,6 +21,9 @@ from intertie_ingest.syncs.stores import Stores
 VANISHED_AT_ONCE = 1000
 _SHORTEST_LOOK = 0.1
 _LONGEST_LOOK = 5.0
+_PAUSES_A_LOOK = 10
+"""So many times as long as a look took is the pause behind it, at least: it counts what waits, and while hundreds of
+thousands of records do, that is work which mapper's own statements would wait for."""
 
 _log = structlog.get_logger()
 
@@ -145,10 +148,13 @@ class Runner:
     async def _settle(self) -> None:
         """Waits until mapper has taken the run's records, or for as long as a run waits for that."""
         await self._release()
-        began = time.monotonic()
+        began = looked = time.monotonic()
         while await self._look() and (waited := time.monotonic() - began) < self._pace.settle:
             # A look writes: what has waited long is looked after less often.
-            await self.lease.unless_halted(asyncio.sleep(min(max(_SHORTEST_LOOK, waited / 5), _LONGEST_LOOK)))
+            pause = min(max(_SHORTEST_LOOK, waited / 5), _LONGEST_LOOK)
+            pause = max(pause, _PAUSES_A_LOOK * (time.monotonic() - looked))
+            await self.lease.unless_halted(asyncio.sleep(min(pause, self._pace.settle)))
+            looked = time.monotonic()
 
     async def _look(self, *, is_final: bool = False) -> int:
         """How many of the run's records wait for mapper."""
