@@ -60,6 +60,8 @@ class Plan:
         self.prefix = prefix
         self.is_mariadb = is_mariadb
         self.steps: list[Step] = []
+        self.remarks: list[str] = []
+        """What the operator should look at, each in one line; nothing is done about it."""
         self._tables = tables
 
     def name(self, table: str) -> str:
@@ -78,6 +80,10 @@ class Plan:
     def run(self, statement: str, reason: str) -> None:
         """Plans any statement; the caller has found out that it is needed."""
         self.steps.append(Step(statement, reason))
+
+    def remark(self, text: str) -> None:
+        """Has the operator told of something that no statement mends."""
+        self.remarks.append("".join(one if one.isprintable() else " " for one in text))
 
     async def run_when(self, probe: str, statement: str, reason: str) -> None:
         """Plans a statement on rows when the query `probe` gives a row whose first value is neither 0 nor NULL.
@@ -260,7 +266,8 @@ async def adopt_database(
 ) -> list[Step]:
     """Plans the adoption and, unless it is a dry run, executes it under the owner's lock and says it is at head.
 
-    Each statement is printed with its reason. Gives the steps. Raises FailedPrecondition with nothing to adopt.
+    Each statement is printed with its reason, and behind them the remarks. Gives the steps. Raises
+    FailedPrecondition with nothing to adopt.
     """
     stream = out or sys.stdout
     if database.dialect != "mysql":
@@ -282,6 +289,8 @@ async def adopt_database(
             await migrations.stamp(connection, table_prefix)
         if not plan.steps:
             stream.write(f"-- {migrations.owner}: nothing to do\n")
+        for remark in plan.remarks:
+            stream.write(f"-- LOOK AT THIS: {remark}\n")
     _log.info("adopted", owner=migrations.owner, statements=len(plan.steps), dry_run=dry_run)
     return plan.steps
 

@@ -88,6 +88,14 @@ class TestVanished:
         assert await ingest.settle_all(lease) == sorted(one.id for one in lease.records)
         assert (await statuses(ingest))["early"] == "outdated"
 
+    async def test_what_an_adoption_found_pending_stays(self, ingest: Any, syncs: Syncs) -> None:
+        """Nobody knows whether it came from the source; what the existing deployment had synced did."""
+        await ingest.commit({"id": "found"}, {"id": "synced"})
+        await ingest.sql("UPDATE {cache} SET digest = NULL, delivery_id = NULL, available_at = NULL")
+        await ingest.sql("UPDATE {cache} SET sync_status = 'synced' WHERE external_id = 'synced'")
+        assert await vanish(syncs, await syncs.begin()) == [1, 0]
+        assert await statuses(ingest) == {"found": "pending", "synced": "outdated"}
+
     async def test_what_vanished_comes_back_by_either_door(self, ingest: Any, syncs: Syncs) -> None:
         """By a page or by a delivery it is pending again; a replay of outdated records hands them out, too."""
         claim = await syncs.begin()
@@ -135,17 +143,17 @@ class TestWaiting:
     async def test_a_run_without_a_source_settles_with_what_it_released(
         self, make_ingest: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """They count as read; what an existing deployment left goes with them, since nothing else would bring it."""
+        """They count as read; what an existing deployment left pending waits for operators."""
         monkeypatch.setattr(settling_store, "_RELEASED_AT_ONCE", 2)
         ingest = await make_ingest(configuration(system(mapping(frequency="hourly"))))
         syncs = Syncs.on(ingest.database, ingest.tables)
         await ingest.commit(*({"id": str(number)} for number in range(5)))
         await ingest.sql("UPDATE {cache} SET digest = NULL, delivery_id = NULL WHERE external_id = '3'")
         claim = await syncs.begin(Mode.RELEASE)
-        assert await syncs.settling.release_waiting(claim.run) == 5
+        assert await syncs.settling.release_waiting(claim.run) == 4
         run = await syncs.runs.get(claim.run.run_id)
-        assert (run.read, run.unchanged) == (5, 5)
-        assert (await syncs.settling.settlement(run)).pending == 5
+        assert (run.read, run.unchanged) == (4, 4)
+        assert (await syncs.settling.settlement(run)).pending == 4
         await ingest.settle_all(await ingest.lease())
         assert (await syncs.settling.settlement(run)).pending == 0
         await syncs.runs.finish(run.run_id, claim.token, State.SUCCEEDED)

@@ -155,3 +155,39 @@ async def test_views_are_made_unless_they_are_there(existing: Database, mariadb_
     assert rows(mariadb_url, f"SELECT * FROM {PREFIX}v_active_integrations") == [{"theirs": 1}]
     [module] = rows(mariadb_url, f"SELECT * FROM {PREFIX}v_module_integrations")
     assert (module["module_name"], module["system_name"]) == ("events", "law_enforcement")
+
+
+async def test_what_will_begin_or_will_not_work_is_told(existing: Database, mariadb_url: str) -> None:
+    """Syncs that start by themselves once; private addresses and closed grants until they are mended."""
+    rows(
+        mariadb_url,
+        f"UPDATE {PREFIX}external_data_mappings SET source_table = 'cases', sync_frequency = 'hourly' WHERE id < 3",
+    )
+    rows(mariadb_url, f"UPDATE {PREFIX}external_data_mappings SET is_active = FALSE WHERE id = 1")
+    rows(
+        mariadb_url,
+        f"INSERT INTO {PREFIX}external_system_connections (system_id, connection_type, db_host, api_base_url, "
+        "config_json) VALUES (2, 'database', '10.1.2.3', NULL, NULL), (2, 'database', 'db.example.org', NULL, '[]'), "
+        "(2, 'rest', NULL, 'http://localhost:81/x', 'null'), "
+        """(2, 'database', 'db', NULL, '{"allowed_networks": ["10.0.0.0/8"]}')""",
+    )
+    said = {"a": "[]", "b": "null", "c": "{}", "d": '["cases"]', "e": '["SELECT id FROM cases"]', "f": '"*"'}
+    values = ", ".join(f"('{module}', 2, '{text}')" for module, text in said.items())
+    rows(
+        mariadb_url,
+        f"INSERT INTO {PREFIX}module_system_mappings (module_name, system_id, query_permissions) VALUES {values}",
+    )
+    _, printed = await run(existing)
+    told = [line.removeprefix("-- LOOK AT THIS: ") for line in printed.splitlines() if "LOOK AT THIS" in line]
+    assert [line[:60] for line in told] == [
+        'mapping "incidents" of "law_enforcement" syncs hourly once t',
+        'connection 2 of "traffic_transport" leads to "10.1.2.3", whi',
+        'connection 4 of "traffic_transport" leads to "localhost", wh',
+        'the query_permissions of "a" on "traffic_transport" permit l',
+        'the query_permissions of "e" on "traffic_transport" permit l',
+        'the query_permissions of "f" on "traffic_transport" permit l',
+    ]
+    _, again = await run(existing)
+    assert [line for line in again.splitlines() if "LOOK AT THIS" in line] == [
+        f"-- LOOK AT THIS: {one}" for one in told[1:]
+    ]

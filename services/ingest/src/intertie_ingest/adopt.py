@@ -44,8 +44,8 @@ async def plan(plan: Plan) -> None:
     plan.add_column(CACHE, "delivery_id", f"VARCHAR(26) {ascii_text}", "the delivery that brought the state")
     plan.add_column(CACHE, "lease_token", f"VARCHAR(26) {ascii_text}", "the lease under which mapper has the record")
     plan.add_column(CACHE, RUN_COLUMN, f"VARCHAR(26) {ascii_text}", "the last sync run that saw the record")
-    # First without a value, so that what waits now is not handed out all at once: it goes with its mapping's next sync.
-    # Then the default for new rows, so that what the PHP application inserts is seen at once.
+    # First without a value, so that what waits now is not handed out: operators release it, no sync does. Then the
+    # default for new rows, so that what the PHP application inserts is seen at once.
     is_new = plan.add_column(CACHE, "available_at", "DATETIME(6) NULL", "when a record is handed to mapper")
     cache = plan.table(CACHE)
     now = cache.columns["available_at"].default if cache is not None else None

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from intertie_chassis.adoption import Plan, literal
 from intertie_mapping import documents
+from intertie_registry.adoption_store import remark
 from intertie_registry.discrepancies import Discrepancy
 from intertie_registry.migrations import views
 from intertie_registry.tables import Tables
@@ -47,6 +48,7 @@ async def adopt(plan: Plan) -> None:
     for name, select in views.statements(plan.prefix).items():
         if not await _has_view(plan, name):
             plan.run(f"CREATE VIEW `{name}` AS {select}", "the PHP application reads this view")
+    await remark(plan, is_first=is_new)
 
 
 def _widen_driver(plan: Plan) -> None:

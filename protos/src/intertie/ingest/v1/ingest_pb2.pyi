@@ -746,7 +746,9 @@ class Record(_message.Message):
     """The delivery that brought this state."""
     @_builtins.property
     def available_at(self) -> _timestamp_pb2.Timestamp:
-        """When it is handed to mapper next; absent: at its mapping's next tick or sync."""
+        """When it is handed to mapper next; absent: at its mapping's next tick or sync, or, when it was pending before the
+        database was adopted, once it is replayed.
+        """
 
     @_builtins.property
     def last_synced_at(self) -> _timestamp_pb2.Timestamp:

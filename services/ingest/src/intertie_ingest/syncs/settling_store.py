@@ -41,8 +41,9 @@ class SettlingStore:
     async def mark_vanished(self, claim: Claim, most: int) -> int:
         """Marks up to `most` records outdated that the full run did not see; 0 when there are none left.
 
-        Records that a delivery brought since the run was asked for stay. Another process may go on with the marking.
-        Raises RunLost.
+        Records that a delivery brought since the run was asked for stay, and so do those that were pending when the
+        deployment was adopted: nobody knows where they came from. Another process may go on with the marking. Raises
+        RunLost.
         """
         run = claim.run
         while True:
@@ -81,6 +82,7 @@ class SettlingStore:
             cache.sync_status != Status.OUTDATED.value,
             or_(cache.sync_run_id.is_(None), cache.sync_run_id != run.run_id),
             or_(cache.delivery_id.is_(None), cache.delivery_id <= run.run_id),
+            or_(cache.sync_status != Status.PENDING.value, cache.available_at.is_not(None), cache.digest.is_not(None)),
         ]
 
     async def _mark(self, claim: Claim, ids: Sequence[int]) -> int:
@@ -122,8 +124,8 @@ class SettlingStore:
     async def release_waiting(self, run: Run) -> int:
         """Hands the mapping's waiting records to mapper, some at a time; gives how many.
 
-        Of a run of mode `release` they count as read and unchanged, and it settles with them; there those that an
-        existing deployment left are among them, which a source would bring again. Nothing once the run has ended.
+        Of a run of mode `release` they count as read and unchanged, and it settles with them. Those that were pending
+        when the deployment was adopted are for operators to release. Nothing once the run has ended.
         """
         released = after = 0
         while True:
@@ -137,7 +139,7 @@ class SettlingStore:
 
     def _waiting(self, run: Run) -> Select[Any]:
         cache = self._cache.table
-        query = (
+        return (
             select(cache.c.id)
             .where(
                 cache.c.sync_status == Status.PENDING.value,
@@ -146,11 +148,11 @@ class SettlingStore:
                 cache.c.system_id == run.system_id,
                 cache.c.mapping_id == run.mapping_id,
                 cache.c.error_reason.is_(None),
+                cache.c.digest.is_not(None),
             )
             .order_by(cache.c.id)
             .limit(_RELEASED_AT_ONCE)
         )
-        return query if run.mode is Mode.RELEASE else query.where(cache.c.digest.is_not(None))
 
     async def _release(self, run: Run, waiting: Sequence[int], connection: AsyncConnection) -> int:
         cache = self._cache.table
