@@ -56,7 +56,10 @@ async def test_each_kind_of_database_is_asked_and_changed(external: External, tm
         with pytest.raises(IntertieError) as failed:
             await reader.QueryDatabase(_request("SELECT nothing FROM fines"))
         assert failed.value.reason == "QUERY_FAILED"
-        again = await reader.QueryDatabase(_request("SELECT count(*) AS number FROM fines"))
+        # PHP writes an object without members as a list.
+        counting = _request("SELECT count(*) AS number FROM fines")
+        counting.params = b"[]"
+        again = await reader.QueryDatabase(counting)
         assert json.loads(again.results) == [{"number": 2}]
 
 

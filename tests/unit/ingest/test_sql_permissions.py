@@ -7,7 +7,8 @@ from intertie_ingest.errors import QueryNotPermitted
 
 
 def test_no_permissions_restrict_nothing() -> None:
-    for text in (b"", b"  ", b"{}"):
+    """Nor does the null that PHP writes where nothing was said."""
+    for text in (b"", b"  ", b"{}", b"null"):
         assert Permissions.of(text) == Permissions()
         Permissions.of(text).check_endpoint("DELETE", "/x")
 
@@ -40,7 +41,7 @@ def test_a_list_names_tables_and_endpoints() -> None:
     "text",
     [
         b"{",
-        b"null",
+        b"[]",
         b"1",
         b'"assets"',
         b"\xff",

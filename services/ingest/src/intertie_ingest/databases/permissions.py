@@ -48,7 +48,10 @@ class Permissions:
 
     @classmethod
     def of(cls, text: bytes) -> "Permissions":
-        """The permissions that a grant's JSON text means; empty: all. Raises nothing: what is not understood closes."""
+        """The permissions that a grant's JSON text means; empty or null: all.
+
+        Raises nothing: what is not understood closes.
+        """
         if not text.strip():
             return cls()
         try:
@@ -115,6 +118,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _read(document: Any) -> Permissions:
+    if document is None:
+        return Permissions()  # PHP writes it for a column that nobody has filled
+    if document == []:
+        # PHP writes it for an empty object, too; but who lists nothing may mean nothing.
+        raise _NotUnderstood("an empty list permits nothing; an empty object or null permits all")
     if isinstance(document, list):
         document = {"tables": document, "endpoints": document}
     if not isinstance(document, dict):

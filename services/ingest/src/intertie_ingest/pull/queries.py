@@ -111,6 +111,8 @@ class Queries:
         connection = configuration.database_of(system, question.connection_id)
         note.asked["connection_id"] = connection.id
         params = _json("params", question.params)
+        if params == []:  # PHP writes an empty object so
+            params = None
         if not isinstance(params, dict | None):
             raise InvalidArgument("params must be a JSON object", violations=[("params", "must be a JSON object")])
         caps = self._caps(question, grant, connection)
