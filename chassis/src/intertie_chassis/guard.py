@@ -283,6 +283,8 @@ class _Call:
         if reason:
             event |= {"reason": reason, "error": message}
         write = _log.error if code == "INTERNAL" else _log.info
+        if code == "OK" and principal is not None and principal.role == "service":
+            write = _log.debug  # services ask each other every second, also when nothing happens
         write("call", **event)
 
 

@@ -315,6 +315,18 @@ async def test_each_call_is_one_line_in_the_access_log(echo: Any) -> None:
     assert (line["code"], line["principal"]) == ("OK", "viewer")
     assert line["duration_ms"] >= 0
     assert line["peer"].startswith("ipv4:127.0.0.1")
+    assert line["log_level"] == "info"
+
+
+async def test_what_services_ask_each_other_is_logged_for_those_who_look_for_it(echo: Any) -> None:
+    """What went well at level debug, so that the log of an idle suite stays empty; what failed as any call."""
+    with capture_logs() as logged:
+        await echo.method("Serve", echo.channel("service:gateway"))(Text())
+        with pytest.raises(errors.PermissionDenied):
+            await echo.method("Serve", echo.channel("service:mapper"))(Text())
+        await eventually(lambda: len([event for event in logged if event["event"] == "call"]) == 2, timeout=10)
+    levels = {event["code"]: event["log_level"] for event in logged if event["event"] == "call"}
+    assert levels == {"OK": "debug", "PERMISSION_DENIED": "info"}
 
 
 async def test_calls_beyond_the_limit_are_refused_in_every_wave(new_echo: Any) -> None:
