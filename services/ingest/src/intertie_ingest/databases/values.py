@@ -44,11 +44,11 @@ class Encoder:
 
     def encode(self, rows: Sequence[Sequence[Any]]) -> list[bytes]:
         """Each row as a JSON object."""
-        names, dumps = self.names, orjson.dumps
+        names = self.names
         if self._repairs:
             rows = [self._repaired(row) for row in rows]
         try:
-            return [dumps(dict(zip(names, row, strict=True)), default=plain, option=_OPTIONS) for row in rows]
+            return [_dumped(dict(zip(names, row, strict=True))) for row in rows]
         except TypeError:
             # An integer beyond 64 bits or a text that is no Unicode is in one of them: orjson asks nobody about those.
             return [self._careful(row) for row in rows]
@@ -62,7 +62,12 @@ class Encoder:
 
     def _careful(self, row: Sequence[Any]) -> bytes:
         values = {name: careful(value) for name, value in zip(self.names, row, strict=True)}
-        return orjson.dumps(values, default=plain, option=_OPTIONS)
+        return _dumped(values)
+
+
+def _dumped(values: dict[str, Any]) -> bytes:
+    # Copied: orjson keeps the room that it wrote in, of four kilobytes and more, behind however small an object.
+    return memoryview(orjson.dumps(values, default=plain, option=_OPTIONS)).tobytes()
 
 
 def unique_names(columns: Sequence[str]) -> tuple[str, ...]:
