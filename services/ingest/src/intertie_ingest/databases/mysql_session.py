@@ -17,6 +17,7 @@ from asyncmy.cursors import SSCursor
 from intertie_ingest.databases.session import CONNECT_SECONDS, LOCK_SECONDS, Rows, Session
 from intertie_ingest.databases.statements import Statement
 from intertie_ingest.databases.values import Encoder, Repair, embedded, moment
+from intertie_ingest.databases.volume import PART_BYTES, Meter, TooLarge, weight
 from intertie_ingest.errors import QueryRefused
 from intertie_ingest.external import ExternalConnection
 
@@ -54,6 +55,7 @@ async def connect(connection: ExternalConnection, address: str, tls: ssl.SSLCont
     session = MySQLSession(connection, address, tls, driver)
     try:
         await driver.connect()
+        session._meter = Meter(driver._transport)
         await session._prepare()
     except BaseException:
         driver.close()
@@ -68,6 +70,7 @@ class MySQLSession(Session):
         self._connection, self._address, self._tls = connection, address, tls
         self._driver = driver
         self._cursor: Any = None
+        self._meter: Any = None
         #: the statement timeout that the session has, in seconds
         self._seconds = 0.0
         #: whether the server may be at work on a statement
@@ -75,10 +78,12 @@ class MySQLSession(Session):
 
     async def begin(self, statement: Statement, arguments: Sequence[Any], seconds: float) -> Encoder:
         self._is_busy = True
+        self._meter.begin()
         await self._limit(seconds)
         await self._driver.query("START TRANSACTION READ ONLY")
         self._cursor = self._driver.cursor(SSCursor)
         await self._cursor.execute(statement.sql, tuple(arguments))
+        self._meter.pause()
         description = self._cursor.description or ()
         repairs: list[tuple[int, Repair]] = []
         for index, column in enumerate(description):
@@ -89,16 +94,35 @@ class MySQLSession(Session):
         return Encoder([column[0] for column in description], repairs)
 
     async def fetch(self, most: int) -> Rows:
-        rows: Rows = await self._cursor.fetchmany(most)
+        rows: list[Sequence[Any]] = []
+        size = 0
+        try:
+            while len(rows) < most and size < PART_BYTES:
+                self._meter.begin()
+                row = await self._cursor.fetchone()
+                if row is None:
+                    break
+                rows.append(row)
+                size += weight(row)
+        except asyncmy.errors.MySQLError:
+            if self._meter.is_over:
+                raise TooLarge from None
+            raise
+        if self._meter.is_over:
+            raise TooLarge
+        # The driver itself never does: it would hold whatever the server sends until the next rows are asked for.
+        self._meter.pause()
         return rows
 
     async def finish(self) -> None:
+        self._meter.begin()
         await self._cursor.close()
         await self._driver.rollback()
         self._is_busy = False
 
     async def change(self, statement: Statement, arguments: Sequence[Any], seconds: float, most: int) -> int:
         self._is_busy = True
+        self._meter.begin()
         await self._limit(seconds)
         await self._driver.begin()
         cursor = self._driver.cursor()
@@ -113,6 +137,7 @@ class MySQLSession(Session):
         return changed
 
     async def catalogue(self, sql: str, arguments: Sequence[Any]) -> Rows:
+        self._meter.begin()
         async with self._driver.cursor() as cursor:
             await cursor.execute(sql, tuple(arguments))
             rows: Rows = await cursor.fetchall()

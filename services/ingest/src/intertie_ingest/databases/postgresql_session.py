@@ -14,6 +14,7 @@ from intertie_ingest.databases.postgresql_arguments import fitted
 from intertie_ingest.databases.session import CONNECT_SECONDS, LOCK_SECONDS, Rows, Session
 from intertie_ingest.databases.statements import Statement
 from intertie_ingest.databases.values import Encoder, Repair, moment
+from intertie_ingest.databases.volume import Meter, TooLarge
 from intertie_ingest.errors import QueryRefused
 from intertie_ingest.external import ExternalConnection
 
@@ -70,9 +71,11 @@ class PostgreSQLSession(Session):
 
     def __init__(self, driver: Any) -> None:
         self._driver = driver
+        self._meter = Meter(driver._transport)
         self._cursor: Any = None
 
     async def begin(self, statement: Statement, arguments: Sequence[Any], seconds: float) -> Encoder:
+        self._meter.begin()
         await self._driver.execute(f"BEGIN TRANSACTION READ ONLY; {_limits(seconds)}")
         prepared = await self._driver.prepare(statement.sql)
         values = fitted(prepared.get_parameters(), arguments, statement.parameters)
@@ -84,7 +87,15 @@ class PostgreSQLSession(Session):
         return Encoder([attribute.name for attribute in attributes], repairs)
 
     async def fetch(self, most: int) -> Rows:
-        rows: Rows = await self._cursor.fetch(most)
+        self._meter.begin()
+        try:
+            rows: Rows = await self._cursor.fetch(most)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            if self._meter.is_over:
+                raise TooLarge from None
+            raise
+        if self._meter.is_over:  # with the very last of the rows
+            raise TooLarge
         return rows
 
     async def finish(self) -> None:
@@ -92,6 +103,7 @@ class PostgreSQLSession(Session):
         await self._driver.execute("ROLLBACK")
 
     async def change(self, statement: Statement, arguments: Sequence[Any], seconds: float, most: int) -> int:
+        self._meter.begin()
         await self._driver.execute(f"BEGIN TRANSACTION READ WRITE; {_limits(seconds)}")
         prepared = await self._driver.prepare(statement.sql)
         values = fitted(prepared.get_parameters(), arguments, statement.parameters)
@@ -104,10 +116,12 @@ class PostgreSQLSession(Session):
         return changed
 
     async def catalogue(self, sql: str, arguments: Sequence[Any]) -> Rows:
+        self._meter.begin()
         rows: Rows = await self._driver.fetch(sql, *arguments)
         return rows
 
     async def ping(self) -> None:
+        self._meter.begin()
         await self._driver.execute("SELECT 1")
 
     async def tidy(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from intertie_ingest.databases.session import Session
 from intertie_ingest.databases.statements import Statement
+from intertie_ingest.databases.volume import PART_BYTES, TooLarge
 from intertie_ingest.errors import QueryTimedOut
 
 T = TypeVar("T")
@@ -15,9 +16,10 @@ T = TypeVar("T")
 _GRACE_SECONDS = 1.0
 """The server's own limit comes first: it tells what happened, and the connection need not be cut."""
 
-_FIRST_ROWS = 64
+_FIRST_ROWS = 4
+"""PostgreSQL sends so many in one piece before anybody knows how large they are."""
+
 _MOST_ROWS = 2000
-_PART_BYTES = 512 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +72,28 @@ async def read(
     encoder = await budget.spend(session.begin(statement, arguments, caps.seconds))
     left, room, most = caps.rows, caps.bytes, _FIRST_ROWS
     while True:
-        rows = await budget.spend(session.fetch(min(most, left + 1)))
+        try:
+            rows = await budget.spend(session.fetch(min(most, left + 1)))
+        except TooLarge:
+            raise Truncated(Part((), truncated=True)) from None
         if not rows:
             await budget.spend(session.finish())
             yield Part(())
             return
         encoded = encoder.encode(rows)
         size = sum(map(len, encoded)) + len(encoded)
-        most = max(1, min(_MOST_ROWS, 2 * most, _PART_BYTES * len(encoded) // size))
+        most = max(1, min(_MOST_ROWS, 8 * most, PART_BYTES * len(encoded) // size))
         if len(encoded) > left or size > room:
             break
         left, room = left - len(encoded), room - size
         yield Part(encoded)
     kept = _within(encoded[:left], room)
     # Usually the statement's own LIMIT is one row more than the cap, so that this is the end anyway.
-    if await budget.spend(session.fetch(1)):
+    try:
+        has_more = bool(await budget.spend(session.fetch(1)))
+    except TooLarge:
+        has_more = True
+    if has_more:
         raise Truncated(Part(kept, truncated=True))
     await budget.spend(session.finish())
     yield Part(kept, truncated=True)

@@ -2,16 +2,19 @@
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from intertie_ingest.databases.statements import Statement
+from intertie_ingest.databases.volume import MOST_BYTES
 
 _INSTRUCTIONS = 1000
 """After so many steps of SQLite's machine the clock is looked at: some tens of microseconds."""
 
+_LONGEST_VALUE = 16 * 1024 * 1024
 _LIMITS = {
-    # A value of 16 MiB at most: an answer's cap is below.
-    sqlite3.SQLITE_LIMIT_LENGTH: 16 * 1024 * 1024,
+    # An answer's cap is below.
+    sqlite3.SQLITE_LIMIT_LENGTH: _LONGEST_VALUE,
     sqlite3.SQLITE_LIMIT_SQL_LENGTH: 1024 * 1024,
     sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 100,
     sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 500,
@@ -45,6 +48,16 @@ def limit(connection: sqlite3.Connection) -> None:
     """Sets the limits of sizes."""
     for name, most in _LIMITS.items():
         connection.setlimit(name, most)
+
+
+def limit_row(connection: sqlite3.Connection, sql: str, values: Sequence[Any]) -> None:
+    """Sets how long a value may be, so that a whole row of the query is at most `MOST_BYTES`.
+
+    A row comes in one piece, and one value may be in it a thousand times.
+    """
+    program = connection.execute(f"EXPLAIN {sql}", values).fetchall()
+    columns = max((step[3] for step in program if step[1] == "ResultRow"), default=1)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, min(_LONGEST_VALUE, MOST_BYTES // max(columns, 1)))
 
 
 def reading(action: int, one: str | None, other: str | None, _schema: str | None, _inner: str | None) -> int:

@@ -17,6 +17,7 @@ from intertie_ingest.databases.session import Rows, Session
 from intertie_ingest.databases.sqlite_file import checked, uri
 from intertie_ingest.databases.statements import Statement
 from intertie_ingest.databases.values import Encoder
+from intertie_ingest.databases.volume import PART_BYTES, weight
 from intertie_ingest.errors import QueryFailed, QueryRefused
 from intertie_ingest.external import ExternalConnection
 
@@ -50,12 +51,17 @@ class SQLiteSession(Session):
         self._clock.start(seconds)
         await self._driver.execute("BEGIN")
         await self._rule(sqlite_rules.reading)
-        self._cursor = await self._driver.execute(statement.sql, _bound(arguments, statement.parameters))
+        values = _bound(arguments, statement.parameters)
+        await self._driver._execute(lambda: sqlite_rules.limit_row(self._driver._conn, statement.sql, values))  # type: ignore[no-untyped-call]
+        self._cursor = await self._driver.execute(statement.sql, values)
         return Encoder([column[0] for column in self._cursor.description or ()])
 
     async def fetch(self, most: int) -> Rows:
         self._clock.start(self._seconds)  # what the rows' taker needs is not the statement's time
-        return list(await self._cursor.fetchmany(most)) if self._cursor else []
+        if self._cursor is None:
+            return []
+        rows: Rows = await self._driver._execute(_taken, self._cursor._cursor, most)  # type: ignore[no-untyped-call]
+        return rows
 
     async def finish(self) -> None:
         if self._cursor is not None:
@@ -149,6 +155,16 @@ async def _ended(driver: aiosqlite.Connection) -> None:
     if driver._running:
         driver.stop()
     await asyncio.get_running_loop().run_in_executor(None, driver._thread.join)
+
+
+def _taken(cursor: sqlite3.Cursor, most: int) -> Rows:
+    """The next rows: as many, or fewer when they are large."""
+    rows: list[Sequence[Any]] = []
+    size = 0
+    while len(rows) < most and size < PART_BYTES and (row := cursor.fetchone()) is not None:
+        rows.append(row)
+        size += weight(row)
+    return rows
 
 
 def _bound(arguments: Sequence[Any], names: Sequence[str]) -> tuple[Any, ...]:

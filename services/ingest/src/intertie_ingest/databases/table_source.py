@@ -12,6 +12,7 @@ from intertie_ingest.databases.position import Position
 from intertie_ingest.databases.reading import Budget
 from intertie_ingest.databases.session import Session
 from intertie_ingest.databases.statements import Statement
+from intertie_ingest.databases.volume import MOST_BYTES, TooLarge
 from intertie_ingest.errors import ExternalRefused, ExternalTimedOut, NoSource, QueryFailed, QueryTimedOut
 from intertie_ingest.external import ExternalConnection
 from intertie_ingest.syncs.cursors import CursorValue
@@ -20,6 +21,9 @@ from intertie_mapping.synchronisation import Synchronisation
 
 _PAGE_SECONDS = 60.0
 _PAGE_BYTES = 8 * 1024 * 1024
+_RECORD_BYTES = 1024
+"""What a record takes beside its own bytes while its page is stored: of small ones that is nearly all."""
+
 _FETCHED_AT_ONCE = 1000
 _FIRST_FETCHED = 8
 
@@ -172,7 +176,12 @@ class _Reader:
                 await taken.take(session, statement, arguments, self._seconds)
                 if taken.last is not None and not taken.is_end:
                     await self._check_border(session, order, taken.last)
-        except _Wide:
+        except (_Wide, TooLarge) as cut:
+            if not taken.records and isinstance(cut, TooLarge):
+                if self.limit == 1:
+                    raise NoSource(f"the table has a row larger than {MOST_BYTES // 2**20} MiB") from None
+                self.limit = 1
+                return await self._read(order, bounds, after)
             async with self.databases.session(self.connection, tidy=False) as session:
                 await self._check_border(session, order, taken.last or ())
         if taken.records:
@@ -220,7 +229,7 @@ class _Taken:
             shown = encoder.without_last(extras) if extras else encoder
             encoded = shown.encode([row[: len(row) - extras] for row in rows] if extras else rows)
             self.records += encoded
-            self.size += sum(map(len, encoded))
+            self.size += sum(map(len, encoded)) + _RECORD_BYTES * len(encoded)
             if self.size > _PAGE_BYTES:
                 raise _Wide
             room = (_PAGE_BYTES - self.size) * len(self.records) // self.size
