@@ -112,7 +112,11 @@ async def test_a_module_has_so_many_queries_at_once(pull: PullRig, api: External
     assert refused.value.retry_after == 1
     entry = await _entry(pull, request_id)
     assert (entry.status, entry.response_status) == ("error", 429)
-    assert (await pull.query("module:both").QueryDatabase(quick)).count == 0
+    with pytest.raises(ResourceExhausted):  # before anybody tries to understand it, for that is work
+        await reader.QueryDatabase(_asked("SELECT (" * 1000))
+    long = _asked(f"SELECT id FROM officers WHERE id IN ({', '.join(map(str, range(1500)))})")
+    for asked in (quick, long):
+        assert (await pull.query("module:both").QueryDatabase(asked)).count == 0
     for call in running:
         call.cancel()
     await asyncio.gather(*running, return_exceptions=True)

@@ -1,8 +1,10 @@
 """Questions of modules to external systems: who may ask what, within which limits, and each in the audit log."""
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from intertie_chassis.errors import InvalidArgument
 from intertie_chassis.principals import current_principal
@@ -23,7 +25,11 @@ from intertie_ingest.pull.snapshot import PullSnapshot
 from intertie_mapping.documents import parse_value
 from intertie_mapping.errors import DocumentError
 
+T = TypeVar("T")
+
 MOST_STATEMENT_BYTES = 32 * 1024
+_SHORT_CHARACTERS = 1000
+"""A statement of so many takes milliseconds, no more than a thread would."""
 
 
 class Queries:
@@ -53,8 +59,9 @@ class Queries:
         to the log.
         """
         async with self._journal.telling(Note.of_statement(question)) as note:
-            connection, statement, params, caps = await self._allowed(question, note)
+            configuration, system, grant = self._granted(question, note)
             with self._slots.taken(note.module):
+                connection, statement, params, caps = await self._allowed(question, configuration, system, grant, note)
                 result = await self._databases.query(connection, statement, params, caps)
             note.has_changed = statement.kind != "select"
             note.answered = _told(result.count, len(result.rows_json), result.truncated)
@@ -65,8 +72,9 @@ class Queries:
         held: Result | None = None
         count, size = 0, 0
         async with self._journal.telling(Note.of_statement(question)) as note:
-            connection, statement, params, caps = await self._allowed(question, note)
+            configuration, system, grant = self._granted(question, note)
             with self._slots.taken(note.module):
+                connection, statement, params, caps = await self._allowed(question, configuration, system, grant, note)
                 async with aclosing(self._databases.stream(connection, statement, params, caps)) as parts:
                     async for part in parts:
                         count, size = count + part.count, size + len(part.rows_json)
@@ -100,10 +108,14 @@ class Queries:
         return answer
 
     async def _allowed(
-        self, question: DatabaseQuestion, note: Note
+        self,
+        question: DatabaseQuestion,
+        configuration: PullConfiguration,
+        system: PullSystem,
+        grant: PullGrant,
+        note: Note,
     ) -> tuple[ExternalConnection, Statement, dict[str, Any], Caps]:
-        """Where, what and within which limits is to be run."""
-        configuration, system, grant = self._granted(question, note)
+        """Where, what and within which limits is to be run. It takes a slot, for to understand a statement is work."""
         grant.permissions.check_open()
         if len(question.query.encode()) > MOST_STATEMENT_BYTES:
             text = f"must be at most {MOST_STATEMENT_BYTES // 1024} KiB"
@@ -117,18 +129,21 @@ class Queries:
             raise InvalidArgument("params must be a JSON object", violations=[("params", "must be a JSON object")])
         caps = self._caps(question, grant, connection)
         driver, permissions = connection.db_driver, grant.permissions
-        needed = tables_needing_columns(question.query, driver, permissions)
+        needed = await self._understood(question, tables_needing_columns, question.query, driver, permissions)
         columns = await self._databases.columns(connection, needed) if needed else None
-        statement = check_statement(
-            question.query,
-            driver,
-            access=grant.access_type,
-            permissions=permissions,
-            row_limit=caps.rows,
-            columns=columns,
+        check = partial(
+            check_statement, access=grant.access_type, permissions=permissions, row_limit=caps.rows, columns=columns
         )
+        statement = await self._understood(question, check, question.query, driver)
         note.query_type = statement.kind
         return connection, statement, params or {}, caps
+
+    async def _understood(self, question: DatabaseQuestion, work: Callable[..., T], *arguments: Any) -> T:
+        """What the work gives, done beside the event loop when the statement is long: the longest take some tenths of a
+        second, in which nobody else would be answered."""
+        if len(question.query) <= _SHORT_CHARACTERS:
+            return work(*arguments)
+        return await asyncio.to_thread(work, *arguments)
 
     def _granted(
         self, question: DatabaseQuestion | ApiQuestion, note: Note
