@@ -103,6 +103,13 @@ async def test_nobody_listens(server: ExternalApi, apis: Apis, free_port: int) -
     assert "127" not in raised.value.message
 
 
+@pytest.mark.parametrize("host", ["xn--a", "xn--.example", "a.xn--zzzzzz9999.example"])
+async def test_a_host_that_there_cannot_be(server: ExternalApi, apis: Apis, host: str) -> None:
+    """What stands behind `xn--` must be a name: the library says so late, and in an error of its own."""
+    with pytest.raises((errors.ConnectionUnusable, errors.ExternalUnavailable)):
+        await get(apis, replace(connection(server, retries=0), api_base_url=f"http://{host}"), "x")
+
+
 async def test_limits(server: ExternalApi, apis: Apis) -> None:
     """Large answers are given up, also when it is only decompressed that they are large; broken ones as well."""
     for endpoint in ("huge", "bomb"):

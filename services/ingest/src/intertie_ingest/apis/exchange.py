@@ -83,7 +83,8 @@ async def exchange(transport: CheckedTransport, request: Request, most_bytes: in
         raise InvalidArgument(f"with its query the address is longer than {_MOST_URL_CHARACTERS:,} characters")
     try:
         url = httpx.URL(request.url)
-    except httpx.InvalidURL:
+        _ = url.host  # only here it looks at what stands behind `xn--`
+    except (httpx.InvalidURL, UnicodeError):
         raise ConnectionUnusable("the connection's address names a host that there cannot be") from None
     headers, extensions = [*request.headers], {"timeout": timeout}
     sent = httpx.Request(request.method, url, headers=headers, content=request.content, extensions=extensions)
