@@ -177,9 +177,8 @@ class Runner:
         )
         if ending.state is RunState.SUCCEEDED and run.mode is not Mode.BACKFILL and run.finished_at is not None:
             self._neighbours.report(run.mapping_id, run.finished_at, run.trigger is Trigger.SCHEDULE)
-        self._log.info(
-            "a sync has ended", state=ending.state.value, reason=ending.reason, cause=ending.message, read=run.read
-        )
+        write = self._log.warning if ending.state is RunState.FAILED else self._log.info
+        write("a sync has ended", state=ending.state.value, reason=ending.reason, cause=ending.message, read=run.read)
 
     async def _put_back(self) -> None:
         try:
