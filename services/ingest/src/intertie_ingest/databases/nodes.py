@@ -1,7 +1,5 @@
 """The kinds of node that a statement's tree may be made of, and what each may hold; everything else is refused."""
 
-from collections.abc import Iterator
-
 from sqlglot import exp
 
 from intertie_ingest.databases.functions import FUNCTIONS, LONGEST_PADDED
@@ -143,8 +141,3 @@ def _check(node: exp.Expr, driver: str) -> None:
 
 def _small(length: exp.Expr) -> bool:
     return isinstance(length, exp.Literal) and length.is_int and int(length.name) <= LONGEST_PADDED
-
-
-def queries_of(tree: exp.Expr) -> Iterator[exp.Expr]:
-    """The queries in the tree, without those that are only brackets around one."""
-    return tree.find_all(exp.Select, exp.SetOperation)
