@@ -9,7 +9,8 @@ from external_databases import External, ExternalMariaDB, ExternalPostgreSQL, Ex
 from intertie_chassis.errors import IntertieError
 from intertie_ingest.databases.databases import Databases
 from intertie_ingest.databases.reading import Caps
-from intertie_ingest.databases.statements import Statement
+from intertie_ingest.databases.statements import Permissions, Statement, check_statement, tables_needing_columns
+from intertie_ingest.errors import QueryRefused
 
 CAPS = Caps(1000, 1_000_000, 0.5)
 
@@ -154,3 +155,32 @@ async def test_harmless(mariadb_external: ExternalMariaDB, databases: Databases,
     """What a least-privileged account may run, and learns nothing from that is not its own."""
     result = await databases.query(mariadb_external.reader, Statement("select", sql, (), frozenset()), {}, CAPS)
     assert result.rows_json == shown
+
+
+async def test_a_function_of_a_row_is_no_column(postgresql_external: ExternalPostgreSQL, databases: Databases) -> None:
+    """`t.leak` would call `leak(t)`, which reads with its owner's rights what the grant does not name."""
+    postgresql_external.execute(
+        "CREATE TABLE t (n INTEGER PRIMARY KEY, name TEXT);\nCREATE TABLE hidden (word TEXT);\n"
+        "INSERT INTO t VALUES (1, 'one');\nINSERT INTO hidden VALUES ('word');\n"
+        "CREATE FUNCTION leak(t) RETURNS text LANGUAGE sql SECURITY DEFINER AS 'SELECT word FROM hidden'"
+    )
+    permissions = Permissions.of(b'{"tables": ["t"]}')
+
+    async def asked(sql: str) -> bytes:
+        needed = tables_needing_columns(sql, "postgresql", permissions)
+        columns = await databases.columns(postgresql_external.reader, needed)
+        statement = check_statement(
+            sql, "postgresql", access="read", permissions=permissions, row_limit=10, columns=columns
+        )
+        return (await databases.query(postgresql_external.reader, statement, {}, CAPS)).rows_json
+
+    for sql in (
+        "select t.leak from t",
+        "select x.leak from t x",
+        "select (select t.leak) from t",
+        'select x."leak" from t x',
+    ):
+        with pytest.raises(QueryRefused, match="has no column leak"):
+            await asked(sql)
+    assert await asked("select x.n, X.NAME, x.* from t x") == b'[{"n":1,"name":"one","n_2":1,"name_2":"one"}]'
+    assert await asked("select q.n from (select t.n from t group by t.n) q") == b'[{"n":1}]'

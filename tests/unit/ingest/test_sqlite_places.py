@@ -28,7 +28,16 @@ def test_no_name_leads_to_the_suites_own(data: Path) -> None:
     """Nor does a link in `external`, nor a name when there is no such directory."""
     (data / "external" / "link.db").symlink_to(data / "ingest.db")
     (data / "external" / "hard.db").hardlink_to(data / "ingest.db")
-    for name in ("../ingest.db", "link.db", "hard.db", "none.db", "", ".", str(data / "ingest.db")):
+    for name in (
+        "/proc/self/environ",
+        "../ingest.db",
+        "link.db",
+        "hard.db",
+        "none.db",
+        "",
+        ".",
+        str(data / "ingest.db"),
+    ):
         with pytest.raises(ConnectionUnusable, match="db_name must be"):
             checked(name, [data])
     with pytest.raises(ConnectionUnusable, match="db_name must be"):

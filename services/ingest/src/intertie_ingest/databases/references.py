@@ -1,5 +1,6 @@
 """What the names in a statement mean: which are tables of the database, which are the statement's own."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -87,6 +88,32 @@ def _check_qualifiers(known: set[str], by_type: dict[type[exp.Expr], list[exp.Ex
     for column in by_type.get(exp.Column, []):
         if isinstance(column, exp.Column) and column.table and folded(column.table) not in known:
             raise QueryRefused(f"There is no table {column.table[:64]} in the statement.")
+
+
+def qualifying(tree: exp.Expr, references: Sequence[Reference]) -> list[Reference]:
+    """The tables whose name or alias stands before the dot of a column."""
+    named = {folded(column.table) for column in tree.find_all(exp.Column) if column.table}
+    return [reference for reference in references if folded(reference.node.alias_or_name) in named]
+
+
+def check_dots(tree: exp.Expr, references: Sequence[Reference], columns: Mapping[str, Sequence[str]]) -> None:
+    """Raises QueryRefused for a name behind a table's dot that is no column of it: PostgreSQL would call the function
+    of that name with the row, and a function of the database's own may read anything.
+
+    Nothing is said of tables whose columns are not known: those are not there.
+    """
+    real: dict[str, set[str]] = {}
+    for reference in references:
+        if reference.name in columns:
+            names = {folded(name) for name in columns[reference.name]}
+            real.setdefault(folded(reference.node.alias_or_name), set()).update(names)
+    others = {folded(alias.name) for alias in tree.find_all(exp.TableAlias) if not isinstance(alias.parent, exp.Table)}
+    for column in tree.find_all(exp.Column):
+        known = real.get(folded(column.table))
+        if known is None or isinstance(column.this, exp.Star) or folded(column.table) in others:
+            continue
+        if folded(column.name) not in known:
+            raise QueryRefused(f"The table {column.table[:64]} has no column {column.name[:64]}.")
 
 
 def check_tables(references: list[Reference], permissions: Permissions, dialect: Dialect) -> None:

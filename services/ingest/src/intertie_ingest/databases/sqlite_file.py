@@ -13,6 +13,9 @@ _REFUSED = (
     "one in the folder `external` of the data directory"
 )
 _SIDES = ("-wal", "-shm", "-journal")
+_NO_FILES = ("proc", "sys")
+"""Directories of the root in which the kernel shows itself as files, some of which pass for empty databases."""
+
 EXTERNAL = "external"
 """The folder of a forbidden directory that is for files of others; names that are no absolute paths lie there."""
 
@@ -30,7 +33,8 @@ def checked(name: str, forbidden: Collection[Path]) -> Path:
         found = path.stat()
     except (OSError, RuntimeError):
         raise ConnectionUnusable(_REFUSED) from None
-    if not stat.S_ISREG(found.st_mode) or path.name.endswith(_SIDES) or _is_forbidden(path, found, forbidden):
+    is_file = stat.S_ISREG(found.st_mode) and path.parts[1] not in _NO_FILES
+    if not is_file or path.name.endswith(_SIDES) or _is_forbidden(path, found, forbidden):
         raise ConnectionUnusable(_REFUSED)
     return path
 

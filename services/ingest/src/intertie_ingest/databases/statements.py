@@ -21,7 +21,7 @@ from intertie_ingest.databases.lexing import Token, check_words, tokens_of, with
 from intertie_ingest.databases.nodes import check_nodes
 from intertie_ingest.databases.parse_costs import check_cost
 from intertie_ingest.databases.permissions import Permissions, folded
-from intertie_ingest.databases.references import Reference, check_tables, references_of
+from intertie_ingest.databases.references import Reference, check_dots, check_tables, qualifying, references_of
 from intertie_ingest.databases.rendering import check_text, for_driver, quote_names, tokens_written, written
 from intertie_ingest.databases.result_names import keep_names
 from intertie_ingest.databases.statement_cache import StatementCache
@@ -87,14 +87,20 @@ def tables_needing_columns(sql: str, driver: str, permissions: Permissions) -> f
 
     Raises QueryRefused, ConnectionUnusable.
     """
-    if not permissions.columns:
-        return frozenset()
     dialect = dialect_of(driver)
+    # PostgreSQL calls a function by a dot behind a row: which names are columns has to be known.
+    calls_by_dot = driver == "postgresql" and permissions.tables is not None and "." in sql
+    if not permissions.columns and not calls_by_dot:
+        return frozenset()
     tree = _parsed(_tokens(sql, dialect), dialect)
     check_nodes(tree, driver)
     quote_names(tree, dialect)
     references = references_of(tree, dialect)
-    return frozenset(reference.name for reference in restricted(references, permissions))
+    needed = list(restricted(references, permissions))
+    if calls_by_dot:
+        check_tables(references, permissions, dialect)
+        needed += qualifying(tree, references)
+    return frozenset(reference.name for reference in needed)
 
 
 def _check(
@@ -108,6 +114,8 @@ def _check(
     quote_names(tree, dialect)
     references = references_of(tree, dialect)
     check_tables(references, permissions, dialect)
+    if columns is not None and dialect.driver == "postgresql":
+        check_dots(tree, references, columns)
     if kind != "select":
         target = _target(tree, references)
         restrict_writes(tree, target, permissions)
