@@ -204,6 +204,4 @@ def test_the_reference_has_an_example_of_each_kind() -> None:
 
 @pytest.mark.parametrize("key", [*KEYS, *PAGINATION_CHECKS])
 def test_each_key_is_described(key: str) -> None:
-    assert re.search(
-        rf"^\| .*`{key}`", REFERENCE, re.MULTILINE
-    )
+    assert re.search(rf"^\| .*`{key}`", REFERENCE, re.MULTILINE)
