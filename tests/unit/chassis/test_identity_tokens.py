@@ -124,7 +124,7 @@ def test_several_keys_may_verify_at_once(ring: KeyRing, tmp_path: Path) -> None:
         {"exp": None},
         {"exp": "9999999999"},
         {"exp": True},
-        {"iat": int(time.time()) + 3600},
+        {"iat": 4_000_000_000},
         {"iat": None},
         {"iss": "another"},
         {"iss": None},
