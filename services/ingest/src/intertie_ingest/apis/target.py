@@ -66,6 +66,8 @@ class BaseUrl:
     @classmethod
     def of(cls, url: str) -> "BaseUrl":
         """Raises ConnectionUnusable for what is no HTTP address, or holds a name and password."""
+        if not url.strip():
+            raise ConnectionUnusable("the connection has no api_base_url")
         if _CONTROL.search(url) or "\\" in url or " " in url.strip() or len(url) > MOST_CHARACTERS:
             raise ConnectionUnusable("api_base_url holds characters that no address has")
         try:
