@@ -256,17 +256,18 @@ async def configure_by_sql(
     values = {
         "external_systems": {"system_name": source.name, "display_name": source.name, "system_type": "hybrid"},
         "external_system_connections": source.connection,
+        "module_system_mappings": {
+            "module_name": module,
+            "access_type": "read_write",
+            "query_permissions": source.permissions,
+        },
+        # Last, since it is what is waited for.
         "external_data_mappings": {
             "mapping_name": mapping,
             "source_table": source.source_table,
             "target_table": PREFIX + source.target,
             "mapping_config": {**TARGETS[source.target], "sync": source.sync, **more},
             "sync_frequency": "manual",
-        },
-        "module_system_mappings": {
-            "module_name": module,
-            "access_type": "read_write",
-            "query_permissions": source.permissions,
         },
     }
     number: Row = {}

@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -14,8 +14,8 @@ from intertie_chassis.database import Database
 from intertie_registry.discrepancies import find
 from intertie_registry.errors import NoImageYet
 from intertie_registry.model import Actor, Connection, Grant, System, SystemImage
-from intertie_registry.snapshot import Watcher
-from intertie_registry.snapshot_store import SnapshotStore
+from intertie_registry.snapshot import LiveConfiguration, Watcher
+from intertie_registry.snapshot_store import Reading, SnapshotStore
 from intertie_registry.stores import Stores
 from intertie_registry.tables import Tables
 from suite import PREFIX
@@ -297,3 +297,36 @@ async def test_the_last_image_outlives_its_database(stores: Stores, actor: Actor
             assert list(late.images) == [1]
         await sql("ALTER TABLE {p}hidden RENAME TO {p}registry_digests")
         await view.until(lambda images: images[1].system.display_name == "seen later")
+
+
+class Marks:
+    """A store in which something changes each time it is looked at, until it does not."""
+
+    def __init__(self, marks: list[int]) -> None:
+        self._marks = marks
+        self.read_at: list[int] = []
+
+    async def mark(self) -> int:
+        """The next mark; the last one stays."""
+        return self._marks.pop(0) if len(self._marks) > 1 else self._marks[0]
+
+    async def read(self) -> Reading:
+        """Nothing, but it is noted after how many changes."""
+        self.read_at.append(self._marks[0])
+        return Reading({}, ())
+
+
+async def done(_discrepancies: object) -> bool:
+    """Says that all is told."""
+    return True
+
+
+async def test_statements_that_follow_each_other_are_taken_in_together() -> None:
+    """A system that SQL makes is not told of before its mapping; what a call changes waits for nothing."""
+    marks = Marks([0, 1, 2, 3, 3, 4, 5])
+    live = LiveConfiguration(cast(SnapshotStore, marks))
+    await live.look(done)
+    await live.look(done, waits=True)
+    assert marks.read_at == [1, 4]
+    await live.look(done)
+    assert marks.read_at == [1, 4, 5]

@@ -22,6 +22,9 @@ from intertie_registry.snapshot_store import SnapshotStore
 _log = structlog.get_logger()
 
 _PUBLISH_SECONDS = 0.5
+#: statements that follow each other leave less time between them; and so often it is looked whether another follows
+_MOMENT_SECONDS = 0.1
+_MOST_MOMENTS = 5
 
 Images = Mapping[int, SystemImage]
 Reconcile = Callable[[tuple[Discrepancy, ...]], Awaitable[bool]]
@@ -124,9 +127,10 @@ class LiveConfiguration:
     async def _follow(self, reconcile: Reconcile) -> None:
         task = asyncio.current_task()
         while task is None or not task.cancelling():
+            is_told = self._hurried.is_set()
             self._hurried.clear()
             try:
-                await self.look(reconcile)
+                await self.look(reconcile, waits=not is_told)
                 self._is_away = False
             except IntertieError as error:
                 if not self._is_away:
@@ -136,14 +140,21 @@ class LiveConfiguration:
         # The driver's asyncio.wait_for loses a cancellation that comes as its answer does (before Python 3.12).
         raise asyncio.CancelledError
 
-    async def look(self, reconcile: Reconcile) -> None:
-        """Look once whether anything changed, and if so take it in. Raises IntertieError when that fails."""
+    async def look(self, reconcile: Reconcile, *, waits: bool = False) -> None:
+        """Look once whether anything changed, and if so take it in. Raises IntertieError when that fails.
+
+        `waits`: what SQL changes is taken in once no more follows: of a system that is there without its mapping yet,
+        deliveries would be accepted and go nowhere.
+        """
         self._looks_begun += 1
         look = self._looks_begun
         mark = await self._store.mark()
-        if self._images is not None and mark == self._mark:
-            await self._finish(look)
-            return
+        if self._images is not None:
+            if mark == self._mark:
+                await self._finish(look)
+                return
+            if waits:
+                mark = await self._settled(mark)
         reading = await self._store.read()
         self._take_in(reading.images)
         await self._finish(look)
@@ -151,6 +162,19 @@ class LiveConfiguration:
         if not discrepancies or await reconcile(discrepancies):
             # Only now: what failed on the way is tried again at the next look.
             self._mark = mark
+
+    async def _settled(self, mark: object) -> object:
+        """The mark, once it has stayed the same for a moment, was looked at often enough, or a call is in a hurry."""
+        for _ in range(_MOST_MOMENTS):
+            try:
+                async with asyncio.timeout(_MOMENT_SECONDS):
+                    await self._hurried.wait()
+                    return mark
+            except TimeoutError:
+                before, mark = mark, await self._store.mark()
+            if mark == before:
+                break
+        return mark
 
     async def _finish(self, look: int) -> None:
         async with self._looked:
