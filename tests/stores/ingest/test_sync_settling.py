@@ -1,5 +1,6 @@
 """The end of a run on both stores: what vanished, what waited for it, and how its records stand."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -87,6 +88,17 @@ class TestVanished:
         # Under a lease all the while: the settlement comes too late.
         assert await ingest.settle_all(lease) == sorted(one.id for one in lease.records)
         assert (await statuses(ingest))["early"] == "outdated"
+
+    async def test_what_the_database_refuses_has_not_vanished(self, ingest: Any, syncs: Syncs) -> None:
+        """The source has it, only not as it can be stored: the state before stays, and the failure names it."""
+        claim = await syncs.begin()
+        await syncs.pages.store(claim, page(record("a"), record("b"), record("gone")))
+        claim = await next_run(syncs, claim)
+        await syncs.pages.store(claim, page(record("a"), replace(record("b"), data="no JSON")))
+        assert await vanish(syncs, claim) == [1, 0]
+        assert await statuses(ingest) == {"a": "pending", "b": "pending", "gone": "outdated"}
+        (failure,) = await syncs.looks.failures(claim.run.run_id, 0, 5)
+        assert (failure.external_id, failure.fault.reason) == ("b", "unstorable")
 
     async def test_what_an_adoption_found_pending_stays(self, ingest: Any, syncs: Syncs) -> None:
         """Nobody knows whether it came from the source; what the existing deployment had synced did."""

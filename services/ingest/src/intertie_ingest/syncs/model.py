@@ -162,7 +162,7 @@ class PageRecord:
 
 @dataclass(frozen=True, slots=True)
 class PageFailure:
-    """A record of a page that cannot be stored: it has no identity, or is no record."""
+    """A record of a page that cannot be stored: it has no identity, is no record, or the database refuses it."""
 
     #: place in the page, from 1
     position: int

@@ -76,7 +76,9 @@ class PageStore:
                 raise refusal(error) from error
         refused = {one.position for one in await self._refused(claim, page, list(page.records))}
         fault = Fault(RecordReason.UNSTORABLE.value, "", RecordReason.UNSTORABLE.sentence)
-        failures = [PageFailure(one.position, fault) for one in page.records if one.position in refused]
+        failures = [
+            PageFailure(one.position, fault, one.record.external_id) for one in page.records if one.position in refused
+        ]
         taken = [one for one in page.records if one.position not in refused]
         try:
             return await self._stored(claim, replace(page, records=taken, failures=[*page.failures, *failures]))
@@ -121,8 +123,11 @@ class PageStore:
     async def _store(self, connection: AsyncConnection, claim: Claim, page: StoredPage, now: datetime) -> PageOutcome:
         row = await self._runs.fenced(connection, claim.run.run_id, claim.token)
         keys = {(row.system_id, one.record.mapping_id, one.record.external_id) for one in page.records}
-        cached = await self._states.cached(connection, keys)
+        # What cannot be stored has not vanished: the state that the cache has of it was seen, too.
+        unstored = {(row.system_id, row.mapping_id, one.external_id) for one in page.failures if one.external_id}
+        cached = await self._states.cached(connection, keys | unstored)
         folded = fold_page(row.run_id, row.system_id, page.records, cached)
+        folded.seen.extend(cached[key].id for key in unstored - keys if key in cached)
         writing = _Writing(row, page, now)
         await self._states.write(connection, writing.states(folded))
         if folded.endings:
