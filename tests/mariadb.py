@@ -37,6 +37,9 @@ class MariaDBServer:
         # Not under pytest's own temporary directory: its path may be too long for a unix socket.
         directory = Path(tempfile.mkdtemp(prefix="intertie-mariadb-"))
         data, log, password = directory / "data", directory / "log", secrets.token_hex(16)
+        # Of its own: a server that starts clears the temporary tables in it away, those of another that starts, too.
+        temporary = directory / "tmp"
+        temporary.mkdir()
         # mariadbd refuses to run as root unless told by name; a normal user may not name another.
         as_user = ["--user=root"] if os.geteuid() == 0 else []
         with log.open("ab") as output:
@@ -46,6 +49,7 @@ class MariaDBServer:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                env={**os.environ, "TMPDIR": str(temporary)},
             )
         grants = directory / "grants.sql"
         grants.write_text(
@@ -59,6 +63,7 @@ class MariaDBServer:
                 "--no-defaults",
                 *as_user,
                 f"--datadir={data}",
+                f"--tmpdir={temporary}",
                 f"--socket={directory / 'socket'}",
                 f"--pid-file={directory / 'pid'}",
                 "--bind-address=127.0.0.1",
