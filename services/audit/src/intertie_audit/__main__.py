@@ -10,32 +10,23 @@ from intertie_audit.service import DESCRIPTOR, AuditService
 from intertie_audit.settings import AuditSettings
 from intertie_audit.store import Store
 from intertie_audit.tail import Tail
-from intertie_chassis import clients, command
+from intertie_chassis import command
 from intertie_chassis.database import Database
-from intertie_chassis.identity import TokenSource, Verifier
-from intertie_chassis.server import Server
+from intertie_chassis.process import Process
 
 
 async def serve(settings: AuditSettings) -> None:
     """Builds the server and runs it until it is told to stop."""
-    server = Server(
-        "audit",
-        settings.audit_listen,
-        Verifier.from_settings(settings),
-        drain_seconds=settings.drain_seconds,
-        max_concurrent_calls=settings.max_concurrent_calls,
-    )
+    process = Process("audit", settings, settings.audit_listen)
+    server = process.server
     database = await Database.open(settings.database_url_for("audit"), table_prefix=settings.table_prefix)
     server.resources.push_async_callback(database.close)
-    registry = clients.connect(settings.registry_address, TokenSource.for_service(settings, "audit"))
-    server.resources.push_async_callback(registry.close)
-
     store = Store(database)
     tail = Tail(store, most_followers=settings.audit_most_tails)
-    service = AuditService(store, tail, Systems(registry))
+    service = AuditService(store, tail, Systems(process.connect(settings.registry_address)))
     server.add(audit_pb2_grpc.add_AuditServiceServicer_to_server, service, DESCRIPTOR)
     server.ready_when("schema", MIGRATIONS.readiness(database, settings.table_prefix))
-    await server.run()
+    await process.run()
 
 
 if __name__ == "__main__":

@@ -3,10 +3,9 @@
 import sys
 
 from intertie.mapper.v1 import mapper_pb2_grpc
-from intertie_chassis import clients, command
+from intertie_chassis import command
 from intertie_chassis.database import Database
-from intertie_chassis.identity import TokenSource, Verifier
-from intertie_chassis.server import Server
+from intertie_chassis.process import Process
 from intertie_mapper.adopt import plan
 from intertie_mapper.composition import Mapper
 from intertie_mapper.migrations import MIGRATIONS
@@ -16,29 +15,24 @@ from intertie_mapper.settings import MapperSettings
 
 async def serve(settings: MapperSettings) -> None:
     """Builds the server and its worker, and runs them until told to stop."""
-    server = Server(
-        "mapper",
-        settings.mapper_listen,
-        Verifier.from_settings(settings),
-        drain_seconds=settings.drain_seconds,
-        max_concurrent_calls=settings.max_concurrent_calls,
-    )
+    process = Process("mapper", settings, settings.mapper_listen)
+    server = process.server
     database = await Database.open(settings.database_url_for("target"), table_prefix=settings.table_prefix)
     server.resources.push_async_callback(database.close)
-    token = TokenSource.for_service(settings, "mapper")
-    registry = clients.connect(settings.registry_address, token)
-    ingest = clients.connect(settings.ingest_address, token)
-    audit = clients.connect(settings.audit_address, token)
-    for channel in (registry, ingest, audit):
-        server.resources.push_async_callback(channel.close)
 
-    mapper = Mapper(settings, database, registry=registry, ingest=ingest, audit=audit)
+    mapper = Mapper(
+        settings,
+        database,
+        registry=process.connect(settings.registry_address),
+        ingest=process.connect(settings.ingest_address),
+        audit=process.connect(settings.audit_address),
+    )
     server.add(mapper_pb2_grpc.add_MapperServiceServicer_to_server, mapper.service, DESCRIPTOR)
     server.ready_when("schema", MIGRATIONS.readiness(database, settings.table_prefix))
     server.run_in_background("configuration", mapper.feed.watch)
     server.run_in_background("records", mapper.work)
     server.run_in_background("audit outbox", mapper.drain)
-    await server.run()
+    await process.run()
 
 
 if __name__ == "__main__":

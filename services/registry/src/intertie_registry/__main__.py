@@ -5,7 +5,7 @@ import sys
 from intertie.registry.v1 import feed_pb2, feed_pb2_grpc, registry_pb2, registry_pb2_grpc
 from intertie_chassis.command import main
 from intertie_chassis.database import Database
-from intertie_chassis.identity import TokenSource, Verifier
+from intertie_chassis.process import Process
 from intertie_chassis.server import Server
 from intertie_registry.adopt import adopt
 from intertie_registry.clients import Audit, Mapper
@@ -18,18 +18,12 @@ from intertie_registry.stores import Stores
 
 async def compose(settings: RegistrySettings) -> Server:
     """The registry's server with all that it needs, not yet started."""
-    server = Server(
-        "registry",
-        settings.registry_listen,
-        Verifier.from_settings(settings),
-        drain_seconds=settings.drain_seconds,
-        max_concurrent_calls=settings.max_concurrent_calls,
-    )
-    token, prefix = TokenSource.for_service(settings, "registry"), settings.table_prefix
+    process, prefix = Process("registry", settings, settings.registry_listen), settings.table_prefix
+    server = process.server
     database = await Database.open(settings.database_url_for("registry"), table_prefix=prefix)
-    mapper, audit = Mapper(settings.mapper_address, token), Audit(settings.audit_address, token)
-    for resource in (database, mapper, audit):
-        server.resources.push_async_callback(resource.close)
+    server.resources.push_async_callback(database.close)
+    mapper = Mapper(process.connect(settings.mapper_address))
+    audit = Audit(process.connect(settings.audit_address))
     stores = Stores.on(database, prefix, poll_seconds=settings.registry_poll_seconds)
     server.add(
         registry_pb2_grpc.add_RegistryServiceServicer_to_server,

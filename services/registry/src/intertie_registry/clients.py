@@ -2,9 +2,8 @@
 
 from intertie.audit.v1 import audit_pb2_grpc
 from intertie.mapper.v1 import mapper_pb2, mapper_pb2_grpc
-from intertie_chassis.clients import connect
+from intertie_chassis.clients import Channel
 from intertie_chassis.errors import DeadlineExceeded, NotFound, ResourceExhausted, Unavailable, Unimplemented
-from intertie_chassis.tokens import TokenSource
 from intertie_registry import audit_convert
 from intertie_registry.errors import InvalidMapping, TargetUnreachable
 from intertie_registry.model import Mapping
@@ -15,9 +14,8 @@ _AUDIT_SECONDS = 10.0
 class Mapper:
     """Mapper, as far as the registry needs it."""
 
-    def __init__(self, address: str, token: TokenSource) -> None:
-        self._channel = connect(address, token)
-        self._stub = mapper_pb2_grpc.MapperServiceStub(self._channel)
+    def __init__(self, channel: Channel) -> None:
+        self._stub = mapper_pb2_grpc.MapperServiceStub(channel)
 
     async def require_fit(self, mapping: Mapping) -> None:
         """Raises InvalidMapping with every problem, TargetUnreachable when mapper cannot be asked."""
@@ -44,25 +42,16 @@ class Mapper:
                 violations=[(problem.field, problem.message) for problem in answer.problems],
             )
 
-    async def close(self) -> None:
-        """End the connection."""
-        await self._channel.close()
-
 
 class Audit:
     """Audit, as far as the registry needs it."""
 
-    def __init__(self, address: str, token: TokenSource) -> None:
-        self._channel = connect(address, token)
-        self._stub = audit_pb2_grpc.AuditServiceStub(self._channel)
+    def __init__(self, channel: Channel) -> None:
+        self._stub = audit_pb2_grpc.AuditServiceStub(channel)
 
     async def append(self, payload: bytes) -> None:
         """Hand over one row of the outbox. Raises IntertieError when audit does not have it for good."""
         await self._stub.AppendEntries(audit_convert.request(payload), timeout=_AUDIT_SECONDS)
-
-    async def close(self) -> None:
-        """End the connection."""
-        await self._channel.close()
 
 
 def _more(count: int) -> str:

@@ -25,15 +25,17 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dintertie/api/v1/options.proto\x12\x0fintertie.api.v1\x1a google/protobuf/descriptor.proto\"@\n\x06\x41\x63\x63\x65ss\x12$\n\x05roles\x18\x01 \x03(\x0e\x32\x15.intertie.api.v1.Role\x12\x10\n\x08services\x18\x02 \x03(\t*s\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0e\n\nROLE_ADMIN\x10\x01\x12\x11\n\rROLE_OPERATOR\x10\x02\x12\x0f\n\x0bROLE_VIEWER\x10\x03\x12\x0f\n\x0bROLE_MODULE\x10\x04\x12\x10\n\x0cROLE_SERVICE\x10\x05:I\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\x8d\x8c\x03 \x01(\x0b\x32\x17.intertie.api.v1.Access:9\n\x0flongest_seconds\x12\x1e.google.protobuf.MethodOptions\x18\x8f\x8c\x03 \x01(\r:-\n\x04json\x12\x1d.google.protobuf.FieldOptions\x18\x8e\x8c\x03 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dintertie/api/v1/options.proto\x12\x0fintertie.api.v1\x1a google/protobuf/descriptor.proto\"k\n\x06\x41\x63\x63\x65ss\x12$\n\x05roles\x18\x01 \x03(\x0e\x32\x15.intertie.api.v1.Role\x12\x10\n\x08services\x18\x02 \x03(\t\x12)\n\x05grant\x18\x03 \x01(\x0e\x32\x1a.intertie.api.v1.GrantNeed*s\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0e\n\nROLE_ADMIN\x10\x01\x12\x11\n\rROLE_OPERATOR\x10\x02\x12\x0f\n\x0bROLE_VIEWER\x10\x03\x12\x0f\n\x0bROLE_MODULE\x10\x04\x12\x10\n\x0cROLE_SERVICE\x10\x05*\x7f\n\tGrantNeed\x12\x1a\n\x16GRANT_NEED_UNSPECIFIED\x10\x00\x12\x13\n\x0fGRANT_NEED_READ\x10\x01\x12\x14\n\x10GRANT_NEED_WRITE\x10\x02\x12\x17\n\x13GRANT_NEED_AS_ASKED\x10\x03\x12\x12\n\x0eGRANT_NEED_OWN\x10\x04:I\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\x8d\x8c\x03 \x01(\x0b\x32\x17.intertie.api.v1.Access:9\n\x0flongest_seconds\x12\x1e.google.protobuf.MethodOptions\x18\x8f\x8c\x03 \x01(\r:-\n\x04json\x12\x1d.google.protobuf.FieldOptions\x18\x8e\x8c\x03 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'intertie.api.v1.options_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=150
-  _globals['_ROLE']._serialized_end=265
+  _globals['_ROLE']._serialized_start=193
+  _globals['_ROLE']._serialized_end=308
+  _globals['_GRANTNEED']._serialized_start=310
+  _globals['_GRANTNEED']._serialized_end=437
   _globals['_ACCESS']._serialized_start=84
-  _globals['_ACCESS']._serialized_end=148
+  _globals['_ACCESS']._serialized_end=191
 # @@protoc_insertion_point(module_scope)

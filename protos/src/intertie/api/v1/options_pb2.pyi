@@ -57,6 +57,38 @@ ROLE_SERVICE: Role.ValueType  # 5
 """Another service of the suite."""
 Global___Role: _TypeAlias = Role  # noqa: Y015
 
+class _GrantNeed:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GrantNeedEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GrantNeed.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    GRANT_NEED_UNSPECIFIED: _GrantNeed.ValueType  # 0
+    """No grant bounds the call."""
+    GRANT_NEED_READ: _GrantNeed.ValueType  # 1
+    """A grant to read."""
+    GRANT_NEED_WRITE: _GrantNeed.ValueType  # 2
+    """A grant to write."""
+    GRANT_NEED_AS_ASKED: _GrantNeed.ValueType  # 3
+    """To read or to write, as the statement or the HTTP method that is asked for does; `query_permissions` bound it further."""
+    GRANT_NEED_OWN: _GrantNeed.ValueType  # 4
+    """The module is answered about itself alone; it may name no other."""
+
+class GrantNeed(_GrantNeed, metaclass=_GrantNeedEnumTypeWrapper):
+    """What a grant on the system that a call is about must allow, when a module makes it."""
+
+GRANT_NEED_UNSPECIFIED: GrantNeed.ValueType  # 0
+"""No grant bounds the call."""
+GRANT_NEED_READ: GrantNeed.ValueType  # 1
+"""A grant to read."""
+GRANT_NEED_WRITE: GrantNeed.ValueType  # 2
+"""A grant to write."""
+GRANT_NEED_AS_ASKED: GrantNeed.ValueType  # 3
+"""To read or to write, as the statement or the HTTP method that is asked for does; `query_permissions` bound it further."""
+GRANT_NEED_OWN: GrantNeed.ValueType  # 4
+"""The module is answered about itself alone; it may name no other."""
+Global___GrantNeed: _TypeAlias = GrantNeed  # noqa: Y015
+
 @_typing.final
 class Access(_message.Message):
     """Who may call a method. An admin may call whatever an operator may, an operator whatever a viewer may."""
@@ -65,6 +97,9 @@ class Access(_message.Message):
 
     ROLES_FIELD_NUMBER: _builtins.int
     SERVICES_FIELD_NUMBER: _builtins.int
+    GRANT_FIELD_NUMBER: _builtins.int
+    grant: Global___GrantNeed.ValueType
+    """What bounds ROLE_MODULE further."""
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[Global___Role.ValueType]:
         """The roles that may call the method."""
@@ -78,10 +113,11 @@ class Access(_message.Message):
         *,
         roles: _abc.Iterable[Global___Role.ValueType] | None = ...,
         services: _abc.Iterable[_builtins.str] | None = ...,
+        grant: Global___GrantNeed.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["roles", b"roles", "services", b"services"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant", "roles", b"roles", "services", b"services"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

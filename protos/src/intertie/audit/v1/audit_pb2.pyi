@@ -43,6 +43,8 @@ class Entry(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     DELIVERY_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    IS_PAYLOAD_EXPIRED_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """Number in the log."""
     entry_id: _builtins.str
@@ -79,6 +81,10 @@ class Entry(_message.Message):
     """The delivery that it is about."""
     request_id: _builtins.str
     """The id of the request in which it happened."""
+    sequence: _builtins.int
+    """Its place in the chain; 0: not sealed yet, which takes a second."""
+    is_payload_expired: _builtins.bool
+    """Whether its payloads have expired; their digests stay in the chain."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it happened."""
@@ -104,10 +110,12 @@ class Entry(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         delivery_id: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        is_payload_expired: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "created_at", b"created_at", "delivery_id", b"delivery_id", "entry_id", b"entry_id", "error_message", b"error_message", "execution_time_ms", b"execution_time_ms", "id", b"id", "module_name", b"module_name", "query_string", b"query_string", "query_type", b"query_type", "request_id", b"request_id", "request_payload", b"request_payload", "requested_by", b"requested_by", "response_payload", b"response_payload", "response_status", b"response_status", "status", b"status", "system", b"system", "system_id", b"system_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "created_at", b"created_at", "delivery_id", b"delivery_id", "entry_id", b"entry_id", "error_message", b"error_message", "execution_time_ms", b"execution_time_ms", "id", b"id", "is_payload_expired", b"is_payload_expired", "module_name", b"module_name", "query_string", b"query_string", "query_type", b"query_type", "request_id", b"request_id", "request_payload", b"request_payload", "requested_by", b"requested_by", "response_payload", b"response_payload", "response_status", b"response_status", "sequence", b"sequence", "status", b"status", "system", b"system", "system_id", b"system_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -324,3 +332,425 @@ class TailEntriesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TailEntriesResponse: _TypeAlias = TailEntriesResponse  # noqa: Y015
+
+@_typing.final
+class ChainCheckpoint(_message.Message):
+    """A signed statement that the chain, up to a place, has a certain head."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    SIGNED_TEXT_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """Place of the last entry that it covers."""
+    head: _builtins.str
+    """Head of the chain there: SHA-256, in hex."""
+    key_id: _builtins.str
+    """Id of the key that signed."""
+    signed_text: _builtins.str
+    """The text that was signed."""
+    signature: _builtins.bytes
+    """Ed25519 signature over the text."""
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was signed."""
+
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        head: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        key_id: _builtins.str = ...,
+        signed_text: _builtins.str = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "head", b"head", "key_id", b"key_id", "sequence", b"sequence", "signature", b"signature", "signed_text", b"signed_text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChainCheckpoint: _TypeAlias = ChainCheckpoint  # noqa: Y015
+
+@_typing.final
+class VerifyChainRequest(_message.Message):
+    """Asks to verify the chain."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_SEQUENCE_FIELD_NUMBER: _builtins.int
+    TO_SEQUENCE_FIELD_NUMBER: _builtins.int
+    MOST_FINDINGS_FIELD_NUMBER: _builtins.int
+    KEPT_CHECKPOINTS_FIELD_NUMBER: _builtins.int
+    from_sequence: _builtins.int
+    """First place to verify; 0: from the beginning."""
+    to_sequence: _builtins.int
+    """Last place to verify; 0: to the end."""
+    most_findings: _builtins.int
+    """How many findings to tell at most; 0: 100."""
+    @_builtins.property
+    def kept_checkpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChainCheckpoint]:
+        """Checkpoints that the caller has kept where nobody else writes: signed text and signature of each."""
+
+    def __init__(
+        self,
+        *,
+        from_sequence: _builtins.int = ...,
+        to_sequence: _builtins.int = ...,
+        most_findings: _builtins.int = ...,
+        kept_checkpoints: _abc.Iterable[Global___ChainCheckpoint] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_sequence", b"from_sequence", "kept_checkpoints", b"kept_checkpoints", "most_findings", b"most_findings", "to_sequence", b"to_sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyChainRequest: _TypeAlias = VerifyChainRequest  # noqa: Y015
+
+@_typing.final
+class VerifyChainResponse(_message.Message):
+    """How far the verification is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERIFIED_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    verified: _builtins.int
+    """Entries verified so far."""
+    total: _builtins.int
+    """Entries to verify in all."""
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChainFinding]:
+        """What was found since the last message."""
+
+    @_builtins.property
+    def verdict(self) -> Global___ChainVerdict:
+        """Set in the last message."""
+
+    def __init__(
+        self,
+        *,
+        verified: _builtins.int = ...,
+        total: _builtins.int = ...,
+        findings: _abc.Iterable[Global___ChainFinding] | None = ...,
+        verdict: Global___ChainVerdict | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["verdict", b"verdict"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["findings", b"findings", "total", b"total", "verdict", b"verdict", "verified", b"verified"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyChainResponse: _TypeAlias = VerifyChainResponse  # noqa: Y015
+
+@_typing.final
+class ChainFinding(_message.Message):
+    """Something that is not as it was sealed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """Stable code: `ENTRY_ALTERED`, `ENTRY_MISSING`, `PAYLOAD_ALTERED`, `PAYLOAD_MISSING`, `LINK_BROKEN`, `SEQUENCE_GAP`,
+    `TRUNCATED`, `CHECKPOINT_ALTERED`, `CHECKPOINT_MISSING`, `HEAD_MISMATCH`, `UNSEALED`.
+    """
+    sequence: _builtins.int
+    """First place in the chain that it concerns; 0: none."""
+    last_sequence: _builtins.int
+    """Last place that it concerns, where it cannot be told more exactly."""
+    entry_id: _builtins.int
+    """Number of the entry in the log; 0: none."""
+    message: _builtins.str
+    """What is wrong, for people."""
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        last_sequence: _builtins.int = ...,
+        entry_id: _builtins.int = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_id", b"entry_id", "kind", b"kind", "last_sequence", b"last_sequence", "message", b"message", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChainFinding: _TypeAlias = ChainFinding  # noqa: Y015
+
+@_typing.final
+class ChainVerdict(_message.Message):
+    """What the verification came to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IS_INTACT_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    UNSEALED_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    is_intact: _builtins.bool
+    """Whether nothing was found."""
+    findings: _builtins.int
+    """How many findings there are, told or not."""
+    sequence: _builtins.int
+    """The last place of the chain."""
+    head: _builtins.str
+    """The head there: SHA-256, in hex."""
+    unsealed: _builtins.int
+    """Entries of the log that wait to be sealed."""
+    seconds: _builtins.float
+    """Seconds that it took."""
+    @_builtins.property
+    def checkpoint(self) -> Global___ChainCheckpoint:
+        """The newest checkpoint that agrees."""
+
+    def __init__(
+        self,
+        *,
+        is_intact: _builtins.bool = ...,
+        findings: _builtins.int = ...,
+        sequence: _builtins.int = ...,
+        head: _builtins.str = ...,
+        checkpoint: Global___ChainCheckpoint | None = ...,
+        unsealed: _builtins.int = ...,
+        seconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "findings", b"findings", "head", b"head", "is_intact", b"is_intact", "seconds", b"seconds", "sequence", b"sequence", "unsealed", b"unsealed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChainVerdict: _TypeAlias = ChainVerdict  # noqa: Y015
+
+@_typing.final
+class ListChainCheckpointsRequest(_message.Message):
+    """Asks for a page of checkpoints."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """How many at most; 0: 50, the most is 1000."""
+    page_token: _builtins.str
+    """The `next_page_token` of the page before."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListChainCheckpointsRequest: _TypeAlias = ListChainCheckpointsRequest  # noqa: Y015
+
+@_typing.final
+class ListChainCheckpointsResponse(_message.Message):
+    """A page of checkpoints."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKPOINTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty at the end."""
+    keys: _builtins.bytes
+    """The public keys that verify them, a JSON Web Key Set."""
+    @_builtins.property
+    def checkpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChainCheckpoint]:
+        """The checkpoints."""
+
+    def __init__(
+        self,
+        *,
+        checkpoints: _abc.Iterable[Global___ChainCheckpoint] | None = ...,
+        next_page_token: _builtins.str = ...,
+        keys: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoints", b"checkpoints", "keys", b"keys", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListChainCheckpointsResponse: _TypeAlias = ListChainCheckpointsResponse  # noqa: Y015
+
+@_typing.final
+class ExportEntriesRequest(_message.Message):
+    """Asks for an export."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYSTEM_FIELD_NUMBER: _builtins.int
+    MODULE_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    QUERY_TYPE_FIELD_NUMBER: _builtins.int
+    CREATED_AFTER_FIELD_NUMBER: _builtins.int
+    CREATED_BEFORE_FIELD_NUMBER: _builtins.int
+    FROM_SEQUENCE_FIELD_NUMBER: _builtins.int
+    TO_SEQUENCE_FIELD_NUMBER: _builtins.int
+    system: _builtins.str
+    """The name of a system; empty: all."""
+    module: _builtins.str
+    """A module; empty: all."""
+    status: _builtins.str
+    """`success`, `error` or `timeout`; empty: all."""
+    query_type: _builtins.str
+    """A kind of thing; empty: all."""
+    from_sequence: _builtins.int
+    """First place in the chain; 0: the beginning."""
+    to_sequence: _builtins.int
+    """Last place in the chain; 0: the end."""
+    @_builtins.property
+    def created_after(self) -> _timestamp_pb2.Timestamp:
+        """Happened at or after."""
+
+    @_builtins.property
+    def created_before(self) -> _timestamp_pb2.Timestamp:
+        """Happened before."""
+
+    def __init__(
+        self,
+        *,
+        system: _builtins.str = ...,
+        module: _builtins.str = ...,
+        status: _builtins.str = ...,
+        query_type: _builtins.str = ...,
+        created_after: _timestamp_pb2.Timestamp | None = ...,
+        created_before: _timestamp_pb2.Timestamp | None = ...,
+        from_sequence: _builtins.int = ...,
+        to_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_after", b"created_after", "created_before", b"created_before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_after", b"created_after", "created_before", b"created_before", "from_sequence", b"from_sequence", "module", b"module", "query_type", b"query_type", "status", b"status", "system", b"system", "to_sequence", b"to_sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportEntriesRequest: _TypeAlias = ExportEntriesRequest  # noqa: Y015
+
+@_typing.final
+class ExportEntriesResponse(_message.Message):
+    """A part of an export."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINKS_FIELD_NUMBER: _builtins.int
+    ANCHOR_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def links(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChainLink]:
+        """What comes, in the order of the chain. Entries that were not chosen are there by their digest alone, so that the links
+        between those that were can be computed.
+        """
+
+    @_builtins.property
+    def anchor(self) -> Global___ChainAnchor:
+        """Set in the first message: what the first link is linked to."""
+
+    @_builtins.property
+    def checkpoint(self) -> Global___ChainCheckpoint:
+        """Set in the last message: the first checkpoint at or after the last link; absent when none is signed yet."""
+
+    def __init__(
+        self,
+        *,
+        links: _abc.Iterable[Global___ChainLink] | None = ...,
+        anchor: Global___ChainAnchor | None = ...,
+        checkpoint: Global___ChainCheckpoint | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["anchor", b"anchor", "checkpoint", b"checkpoint"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchor", b"anchor", "checkpoint", b"checkpoint", "links", b"links"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportEntriesResponse: _TypeAlias = ExportEntriesResponse  # noqa: Y015
+
+@_typing.final
+class ChainAnchor(_message.Message):
+    """The place before the first link of an export."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """The place; 0: the beginning of the chain."""
+    head: _builtins.bytes
+    """The head there: SHA-256."""
+    total: _builtins.int
+    """How many links follow in all."""
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        head: _builtins.bytes = ...,
+        total: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "sequence", b"sequence", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChainAnchor: _TypeAlias = ChainAnchor  # noqa: Y015
+
+@_typing.final
+class ChainLink(_message.Message):
+    """One place of the chain."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    CANONICAL_FIELD_NUMBER: _builtins.int
+    ENTRY_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """The place."""
+    digest: _builtins.bytes
+    """SHA-256 of the canonical bytes."""
+    canonical: _builtins.bytes
+    """The canonical bytes, as they are stored and were sealed; of chosen entries only."""
+    @_builtins.property
+    def entry(self) -> Global___Entry:
+        """The entry with its payloads as they are now; of chosen entries only."""
+
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        digest: _builtins.bytes = ...,
+        canonical: _builtins.bytes = ...,
+        entry: Global___Entry | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["canonical", b"canonical", "digest", b"digest", "entry", b"entry", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChainLink: _TypeAlias = ChainLink  # noqa: Y015

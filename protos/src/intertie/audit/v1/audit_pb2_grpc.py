@@ -50,6 +50,21 @@ class AuditServiceStub:
                 request_serializer=intertie_dot_audit_dot_v1_dot_audit__pb2.GetEntryRequest.SerializeToString,
                 response_deserializer=intertie_dot_audit_dot_v1_dot_audit__pb2.Entry.FromString,
                 _registered_method=True)
+        self.VerifyChain = channel.unary_stream(
+                '/intertie.audit.v1.AuditService/VerifyChain',
+                request_serializer=intertie_dot_audit_dot_v1_dot_audit__pb2.VerifyChainRequest.SerializeToString,
+                response_deserializer=intertie_dot_audit_dot_v1_dot_audit__pb2.VerifyChainResponse.FromString,
+                _registered_method=True)
+        self.ListChainCheckpoints = channel.unary_unary(
+                '/intertie.audit.v1.AuditService/ListChainCheckpoints',
+                request_serializer=intertie_dot_audit_dot_v1_dot_audit__pb2.ListChainCheckpointsRequest.SerializeToString,
+                response_deserializer=intertie_dot_audit_dot_v1_dot_audit__pb2.ListChainCheckpointsResponse.FromString,
+                _registered_method=True)
+        self.ExportEntries = channel.unary_stream(
+                '/intertie.audit.v1.AuditService/ExportEntries',
+                request_serializer=intertie_dot_audit_dot_v1_dot_audit__pb2.ExportEntriesRequest.SerializeToString,
+                response_deserializer=intertie_dot_audit_dot_v1_dot_audit__pb2.ExportEntriesResponse.FromString,
+                _registered_method=True)
         self.TailEntries = channel.unary_stream(
                 '/intertie.audit.v1.AuditService/TailEntries',
                 request_serializer=intertie_dot_audit_dot_v1_dot_audit__pb2.TailEntriesRequest.SerializeToString,
@@ -82,6 +97,29 @@ class AuditServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def VerifyChain(self, request, context):
+        """Recomputes the chain of digests over the log and compares it with the signed checkpoints, in the database and outside
+        of it. Streams how far it is; the last message has the verdict.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListChainCheckpoints(self, request, context):
+        """Lists the signed checkpoints of the chain, the newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportEntries(self, request, context):
+        """Streams entries in the order of the chain, with what proves that they belong to it: whoever has the public key can
+        check the export without the database.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def TailEntries(self, request, context):
         """Streams entries as they come, after some that are there already.
         """
@@ -106,6 +144,21 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.GetEntry,
                     request_deserializer=intertie_dot_audit_dot_v1_dot_audit__pb2.GetEntryRequest.FromString,
                     response_serializer=intertie_dot_audit_dot_v1_dot_audit__pb2.Entry.SerializeToString,
+            ),
+            'VerifyChain': grpc.unary_stream_rpc_method_handler(
+                    servicer.VerifyChain,
+                    request_deserializer=intertie_dot_audit_dot_v1_dot_audit__pb2.VerifyChainRequest.FromString,
+                    response_serializer=intertie_dot_audit_dot_v1_dot_audit__pb2.VerifyChainResponse.SerializeToString,
+            ),
+            'ListChainCheckpoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChainCheckpoints,
+                    request_deserializer=intertie_dot_audit_dot_v1_dot_audit__pb2.ListChainCheckpointsRequest.FromString,
+                    response_serializer=intertie_dot_audit_dot_v1_dot_audit__pb2.ListChainCheckpointsResponse.SerializeToString,
+            ),
+            'ExportEntries': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportEntries,
+                    request_deserializer=intertie_dot_audit_dot_v1_dot_audit__pb2.ExportEntriesRequest.FromString,
+                    response_serializer=intertie_dot_audit_dot_v1_dot_audit__pb2.ExportEntriesResponse.SerializeToString,
             ),
             'TailEntries': grpc.unary_stream_rpc_method_handler(
                     servicer.TailEntries,
@@ -195,6 +248,87 @@ class AuditService:
             '/intertie.audit.v1.AuditService/GetEntry',
             intertie_dot_audit_dot_v1_dot_audit__pb2.GetEntryRequest.SerializeToString,
             intertie_dot_audit_dot_v1_dot_audit__pb2.Entry.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyChain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/intertie.audit.v1.AuditService/VerifyChain',
+            intertie_dot_audit_dot_v1_dot_audit__pb2.VerifyChainRequest.SerializeToString,
+            intertie_dot_audit_dot_v1_dot_audit__pb2.VerifyChainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChainCheckpoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intertie.audit.v1.AuditService/ListChainCheckpoints',
+            intertie_dot_audit_dot_v1_dot_audit__pb2.ListChainCheckpointsRequest.SerializeToString,
+            intertie_dot_audit_dot_v1_dot_audit__pb2.ListChainCheckpointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/intertie.audit.v1.AuditService/ExportEntries',
+            intertie_dot_audit_dot_v1_dot_audit__pb2.ExportEntriesRequest.SerializeToString,
+            intertie_dot_audit_dot_v1_dot_audit__pb2.ExportEntriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -22,6 +22,16 @@ class AuditServiceStub:
     """Lists entries, the newest first."""
     GetEntry: _aio.UnaryUnaryMultiCallable[_audit_pb2.GetEntryRequest, _audit_pb2.Entry]
     """Gets an entry by its number."""
+    VerifyChain: _aio.UnaryStreamMultiCallable[_audit_pb2.VerifyChainRequest, _audit_pb2.VerifyChainResponse]
+    """Recomputes the chain of digests over the log and compares it with the signed checkpoints, in the database and outside
+    of it. Streams how far it is; the last message has the verdict.
+    """
+    ListChainCheckpoints: _aio.UnaryUnaryMultiCallable[_audit_pb2.ListChainCheckpointsRequest, _audit_pb2.ListChainCheckpointsResponse]
+    """Lists the signed checkpoints of the chain, the newest first."""
+    ExportEntries: _aio.UnaryStreamMultiCallable[_audit_pb2.ExportEntriesRequest, _audit_pb2.ExportEntriesResponse]
+    """Streams entries in the order of the chain, with what proves that they belong to it: whoever has the public key can
+    check the export without the database.
+    """
     TailEntries: _aio.UnaryStreamMultiCallable[_audit_pb2.TailEntriesRequest, _audit_pb2.TailEntriesResponse]
     """Streams entries as they come, after some that are there already."""
 
@@ -51,6 +61,34 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_audit_pb2.GetEntryRequest, _abc.Awaitable[_audit_pb2.Entry]],
     ) -> _abc.Awaitable[_audit_pb2.Entry]:
         """Gets an entry by its number."""
+
+    @_abc_1.abstractmethod
+    def VerifyChain(
+        self,
+        request: _audit_pb2.VerifyChainRequest,
+        context: _aio.ServicerContext[_audit_pb2.VerifyChainRequest, _abc.AsyncIterator[_audit_pb2.VerifyChainResponse]],
+    ) -> _abc.AsyncIterator[_audit_pb2.VerifyChainResponse]:
+        """Recomputes the chain of digests over the log and compares it with the signed checkpoints, in the database and outside
+        of it. Streams how far it is; the last message has the verdict.
+        """
+
+    @_abc_1.abstractmethod
+    def ListChainCheckpoints(
+        self,
+        request: _audit_pb2.ListChainCheckpointsRequest,
+        context: _aio.ServicerContext[_audit_pb2.ListChainCheckpointsRequest, _abc.Awaitable[_audit_pb2.ListChainCheckpointsResponse]],
+    ) -> _abc.Awaitable[_audit_pb2.ListChainCheckpointsResponse]:
+        """Lists the signed checkpoints of the chain, the newest first."""
+
+    @_abc_1.abstractmethod
+    def ExportEntries(
+        self,
+        request: _audit_pb2.ExportEntriesRequest,
+        context: _aio.ServicerContext[_audit_pb2.ExportEntriesRequest, _abc.AsyncIterator[_audit_pb2.ExportEntriesResponse]],
+    ) -> _abc.AsyncIterator[_audit_pb2.ExportEntriesResponse]:
+        """Streams entries in the order of the chain, with what proves that they belong to it: whoever has the public key can
+        check the export without the database.
+        """
 
     @_abc_1.abstractmethod
     def TailEntries(

@@ -213,6 +213,7 @@ class AcceptResult(_message.Message):
 
     ACCEPTANCE_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    HANDSHAKE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def acceptance(self) -> Global___Acceptance:
         """It is committed."""
@@ -221,21 +222,56 @@ class AcceptResult(_message.Message):
     def error(self) -> _status_pb2.Status:
         """It is not stored."""
 
+    @_builtins.property
+    def handshake(self) -> Global___CustomResponse:
+        """It is no delivery but a provider's handshake, which is verified, answered and not stored."""
+
     def __init__(
         self,
         *,
         acceptance: Global___Acceptance | None = ...,
         error: _status_pb2.Status | None = ...,
+        handshake: Global___CustomResponse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["acceptance", b"acceptance", "error", b"error", "outcome", b"outcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acceptance", b"acceptance", "error", b"error", "handshake", b"handshake", "outcome", b"outcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acceptance", b"acceptance", "error", b"error", "outcome", b"outcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acceptance", b"acceptance", "error", b"error", "handshake", b"handshake", "outcome", b"outcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["acceptance", "error"]  # noqa: Y015
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["acceptance", "error", "handshake"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
 
 Global___AcceptResult: _TypeAlias = AcceptResult  # noqa: Y015
+
+@_typing.final
+class CustomResponse(_message.Message):
+    """An HTTP answer that a connection asks for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    CONTENT_TYPE_FIELD_NUMBER: _builtins.int
+    BODY_FIELD_NUMBER: _builtins.int
+    status: _builtins.int
+    """The status, 200 to 299."""
+    content_type: _builtins.str
+    """The content type."""
+    body: _builtins.bytes
+    """The body."""
+    def __init__(
+        self,
+        *,
+        status: _builtins.int = ...,
+        content_type: _builtins.str = ...,
+        body: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "content_type", b"content_type", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CustomResponse: _TypeAlias = CustomResponse  # noqa: Y015
 
 @_typing.final
 class Acceptance(_message.Message):
@@ -250,6 +286,7 @@ class Acceptance(_message.Message):
     EXTERNAL_IDS_FIELD_NUMBER: _builtins.int
     IS_ARRAY_FIELD_NUMBER: _builtins.int
     RECORD_COUNT_FIELD_NUMBER: _builtins.int
+    CUSTOM_RESPONSE_FIELD_NUMBER: _builtins.int
     delivery_id: _builtins.str
     """Sortable id of the delivery; of the first one when this is a duplicate."""
     duplicate: _builtins.bool
@@ -266,6 +303,10 @@ class Acceptance(_message.Message):
     def external_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The external ids of its records; one unless the body is an array."""
 
+    @_builtins.property
+    def custom_response(self) -> Global___CustomResponse:
+        """What the sender is answered instead of the usual; absent: the usual."""
+
     def __init__(
         self,
         *,
@@ -276,10 +317,11 @@ class Acceptance(_message.Message):
         external_ids: _abc.Iterable[_builtins.str] | None = ...,
         is_array: _builtins.bool = ...,
         record_count: _builtins.int = ...,
+        custom_response: Global___CustomResponse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["custom_response", b"custom_response"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery_id", b"delivery_id", "duplicate", b"duplicate", "external_ids", b"external_ids", "is_array", b"is_array", "mapping", b"mapping", "record_count", b"record_count", "system", b"system"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["custom_response", b"custom_response", "delivery_id", b"delivery_id", "duplicate", b"duplicate", "external_ids", b"external_ids", "is_array", b"is_array", "mapping", b"mapping", "record_count", b"record_count", "system", b"system"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -362,6 +404,7 @@ class Delivery(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     RECORDS_FIELD_NUMBER: _builtins.int
     BODY_FIELD_NUMBER: _builtins.int
+    IS_BODY_EXPIRED_FIELD_NUMBER: _builtins.int
     delivery_id: _builtins.str
     """Sortable id."""
     system_id: _builtins.int
@@ -384,6 +427,8 @@ class Delivery(_message.Message):
     """How it stands: the least finished of its records' states, set aside before synced."""
     body: _builtins.bytes
     """The body as received; in GetDelivery only, empty when it has expired."""
+    is_body_expired: _builtins.bool
+    """Whether the body has expired: digest, key and endings are kept longer than it."""
     @_builtins.property
     def received_at(self) -> _timestamp_pb2.Timestamp:
         """When it was received."""
@@ -408,10 +453,11 @@ class Delivery(_message.Message):
         state: Global___DeliveryState.ValueType = ...,
         records: _abc.Iterable[Global___DeliveryRecord] | None = ...,
         body: _builtins.bytes = ...,
+        is_body_expired: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["received_at", b"received_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "content_type", b"content_type", "delivery_id", b"delivery_id", "delivery_key", b"delivery_key", "digest", b"digest", "received_at", b"received_at", "records", b"records", "route", b"route", "size", b"size", "source", b"source", "state", b"state", "system", b"system", "system_id", b"system_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "content_type", b"content_type", "delivery_id", b"delivery_id", "delivery_key", b"delivery_key", "digest", b"digest", "is_body_expired", b"is_body_expired", "received_at", b"received_at", "records", b"records", "route", b"route", "size", b"size", "source", b"source", "state", b"state", "system", b"system", "system_id", b"system_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

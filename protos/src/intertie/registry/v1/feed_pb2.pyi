@@ -200,6 +200,7 @@ class GrantConfiguration(_message.Message):
     ACCESS_TYPE_FIELD_NUMBER: _builtins.int
     QUERY_PERMISSIONS_FIELD_NUMBER: _builtins.int
     IS_ACTIVE_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """The grant's number."""
     module_name: _builtins.str
@@ -210,6 +211,10 @@ class GrantConfiguration(_message.Message):
     """Which queries and endpoints, a JSON object; empty: all."""
     is_active: _builtins.bool
     """Whether the grant holds."""
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """When the grant ends; absent: never."""
+
     def __init__(
         self,
         *,
@@ -218,10 +223,11 @@ class GrantConfiguration(_message.Message):
         access_type: _builtins.str = ...,
         query_permissions: _builtins.bytes = ...,
         is_active: _builtins.bool = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_type", b"access_type", "id", b"id", "is_active", b"is_active", "module_name", b"module_name", "query_permissions", b"query_permissions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_type", b"access_type", "expires_at", b"expires_at", "id", b"id", "is_active", b"is_active", "module_name", b"module_name", "query_permissions", b"query_permissions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

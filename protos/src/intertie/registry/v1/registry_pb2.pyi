@@ -280,6 +280,7 @@ class Grant(_message.Message):
     IS_ACTIVE_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """The grant's number."""
     module_name: _builtins.str
@@ -300,6 +301,10 @@ class Grant(_message.Message):
     def updated_at(self) -> _timestamp_pb2.Timestamp:
         """When it last changed, to the second."""
 
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """When it ends, to the second; absent: never."""
+
     def __init__(
         self,
         *,
@@ -311,10 +316,11 @@ class Grant(_message.Message):
         is_active: _builtins.bool | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_is_active", b"_is_active", "created_at", b"created_at", "is_active", b"is_active", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_is_active", b"_is_active", "created_at", b"created_at", "expires_at", b"expires_at", "is_active", b"is_active", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_is_active", b"_is_active", "access_type", b"access_type", "created_at", b"created_at", "id", b"id", "is_active", b"is_active", "module_name", b"module_name", "query_permissions", b"query_permissions", "system", b"system", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_is_active", b"_is_active", "access_type", b"access_type", "created_at", b"created_at", "expires_at", b"expires_at", "id", b"id", "is_active", b"is_active", "module_name", b"module_name", "query_permissions", b"query_permissions", "system", b"system", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__is_active: _TypeAlias = _typing.Literal["is_active"]  # noqa: Y015
     _WhichOneofArgType__is_active: _TypeAlias = _typing.Literal["_is_active", b"_is_active"]  # noqa: Y015

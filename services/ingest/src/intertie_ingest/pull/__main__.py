@@ -2,10 +2,9 @@
 
 import sys
 
-from intertie_chassis import clients, command
+from intertie_chassis import command
 from intertie_chassis.database import Database
-from intertie_chassis.identity import TokenSource, Verifier
-from intertie_chassis.server import Server
+from intertie_chassis.process import Process
 from intertie_ingest.migrations import MIGRATIONS
 from intertie_ingest.pull.assembly import assemble
 from intertie_ingest.pull.settings import PullSettings
@@ -13,26 +12,21 @@ from intertie_ingest.pull.settings import PullSettings
 
 async def serve(settings: PullSettings) -> None:
     """Builds the server and runs it until it is told to stop."""
-    server = Server(
-        "pull",
-        settings.pull_listen,
-        Verifier.from_settings(settings),
-        drain_seconds=settings.drain_seconds,
-        max_concurrent_calls=settings.max_concurrent_calls,
-    )
+    process = Process("pull", settings, settings.pull_listen)
+    server = process.server
     database = await Database.open(
         settings.database_url_for("ingest"), pool_size=settings.pull_runs + 4, table_prefix=settings.table_prefix
     )
     server.resources.push_async_callback(database.close)
-    token = TokenSource.for_service(settings, "pull")
-    registry = clients.connect(settings.registry_address, token)
-    server.resources.push_async_callback(registry.close)
-    ingest = clients.connect(settings.ingest_address, token)
-    server.resources.push_async_callback(ingest.close)
-    audit = clients.connect(settings.audit_address, token)
-    server.resources.push_async_callback(audit.close)
-    assemble(server, settings, database, registry, ingest, audit)
-    await server.run()
+    assemble(
+        server,
+        settings,
+        database,
+        process.connect(settings.registry_address),
+        process.connect(settings.ingest_address),
+        process.connect(settings.audit_address),
+    )
+    await process.run()
 
 
 if __name__ == "__main__":
