@@ -29,7 +29,7 @@ up: setup ## run the suite with its demo on embedded SQLite (ARGS="--data-dir DI
 test: setup ## run the tests with what this machine has, and say what was skipped (ARGS="tests/unit -k paths" is passed on)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
-check: setup $(GOOGLEAPIS) ## lint, types, contracts, and whether all that is generated is current
+check: setup $(GOOGLEAPIS) ## lint, types, contracts, whether all that is generated is current, and the lock against known faults
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -37,6 +37,7 @@ check: setup $(GOOGLEAPIS) ## lint, types, contracts, and whether all that is ge
 	$(BIN)/buf breaking protos --against $(RELEASED)
 	$(BIN)/python scripts/generate_contracts.py --check
 	$(BIN)/python scripts/generate_docs.py --check
+	$(BIN)/python scripts/check_lock.py
 
 generate: setup ## generate the contracts' code and the reference pages in docs/
 	$(BIN)/python scripts/generate_contracts.py
