@@ -144,6 +144,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """There is no sync run of this id. (NOT_FOUND)"""
     ERROR_REASON_RUN_STATE: _ErrorReason.ValueType  # 59
     """The sync run is not in a state that allows this. (FAILED_PRECONDITION)"""
+    ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 60
+    """More has come from this address, or for this system, than its rate or its share of what is handled at once allows;
+    RetryInfo and Retry-After say when to come again. (RESOURCE_EXHAUSTED)
+    """
+    ERROR_REASON_SOURCE_NOT_ALLOWED: _ErrorReason.ValueType  # 61
+    """The delivery came from an address outside of the connection's `allowed_sources`. It stands in the log of rejections
+    only: its sender is told what a wrong secret is told. (UNAUTHENTICATED)
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused. The name without its prefix is the `reason` of the google.rpc.ErrorInfo that every error
@@ -272,4 +280,12 @@ ERROR_REASON_RUN_NOT_FOUND: ErrorReason.ValueType  # 58
 """There is no sync run of this id. (NOT_FOUND)"""
 ERROR_REASON_RUN_STATE: ErrorReason.ValueType  # 59
 """The sync run is not in a state that allows this. (FAILED_PRECONDITION)"""
+ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 60
+"""More has come from this address, or for this system, than its rate or its share of what is handled at once allows;
+RetryInfo and Retry-After say when to come again. (RESOURCE_EXHAUSTED)
+"""
+ERROR_REASON_SOURCE_NOT_ALLOWED: ErrorReason.ValueType  # 61
+"""The delivery came from an address outside of the connection's `allowed_sources`. It stands in the log of rejections
+only: its sender is told what a wrong secret is told. (UNAUTHENTICATED)
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
