@@ -34,6 +34,7 @@ async def adopt(plan: Plan) -> None:
         ["system_id", "mapping_name"],
         "a push names its mapping, so the name must say which",
     )
+    plan.add_column("module_system_mappings", "expires_at", "TIMESTAMP NULL", "a grant may end by itself")
     tables = Tables.of(plan.prefix)
     is_new = plan.table("registry_digests") is None
     plan.create_table(tables.digests, "by its digest a configuration that SQL changed is told from one that a call did")

@@ -108,7 +108,8 @@ def changed_fields(before: Part | None, after: Part | None) -> tuple[str, ...]:
     old, new = configured(before) if before is not None else {}, configured(after)
     names: list[str] = []
     for name, value in new.items():
-        if name in _IDENTITY or value == (old[name] if old else type(value)()):
+        unset = None if isinstance(value, datetime) else type(value)()
+        if name in _IDENTITY or value == (old[name] if old else unset):
             continue
         if name == "config_json" and isinstance(after, Connection):
             was = (secrets.parse(before.config_json) if isinstance(before, Connection) else None) or {}

@@ -6,6 +6,7 @@ from enum import IntEnum
 from intertie.registry.v1 import feed_pb2
 from intertie_registry import secrets
 from intertie_registry.model import Connection, SystemImage
+from intertie_registry.moment_convert import timestamp
 
 MOST_SYSTEMS = 500
 MOST_BYTES = 1024 * 1024
@@ -86,6 +87,7 @@ def _system(image: SystemImage, trust: Trust) -> feed_pb2.SystemConfiguration:
                 access_type=grant.access_type,
                 query_permissions=grant.query_permissions.encode(),
                 is_active=grant.is_active,
+                expires_at=timestamp(grant.expires_at),
             )
             for grant in image.grants
         ],

@@ -1,5 +1,7 @@
 """Grants between the contract and the model."""
 
+from datetime import datetime
+
 from intertie.registry.v1 import registry_pb2
 from intertie_registry import permissions
 from intertie_registry.changes import Changes
@@ -8,7 +10,9 @@ from intertie_registry.mask_convert import named_fields
 from intertie_registry.model import ACCESS_TYPES, Grant
 from intertie_registry.moment_convert import timestamp
 
-_CHANGEABLE = ("module_name", "system", "access_type", "query_permissions", "is_active")
+_CHANGEABLE = ("module_name", "system", "access_type", "query_permissions", "is_active", "expires_at")
+_LATEST = datetime(2038, 1, 19, 3, 14, 7)
+"""A TIMESTAMP of MySQL ends here, and of most versions of MariaDB."""
 
 
 def new_grant(request: registry_pb2.CreateGrantRequest) -> Grant:
@@ -42,6 +46,7 @@ def grant_message(grant: Grant) -> registry_pb2.Grant:
         is_active=grant.is_active,
         created_at=timestamp(grant.created_at),
         updated_at=timestamp(grant.updated_at),
+        expires_at=timestamp(grant.expires_at),
     )
 
 
@@ -78,4 +83,20 @@ def _values(wanted: registry_pb2.Grant, named: set[str], fields: Fields) -> Chan
         values["query_permissions"] = body.decode("utf-8", "replace").strip()
     if "is_active" in named:
         values["is_active"] = wanted.is_active if wanted.HasField("is_active") else True
+    if "expires_at" in named:
+        values["expires_at"] = _end(wanted, fields)
     return values
+
+
+def _end(wanted: registry_pb2.Grant, fields: Fields) -> datetime | None:
+    """When it is to end, to the second; None for never."""
+    if not wanted.HasField("expires_at"):
+        return None
+    try:
+        end = wanted.expires_at.ToDatetime().replace(microsecond=0)
+    except (ValueError, OverflowError):
+        fields.refuse("expires_at", "is no time")
+        return None
+    if not datetime(1970, 1, 1) < end <= _LATEST:
+        fields.refuse("expires_at", f"must be between 1970 and {_LATEST.isoformat()}Z; leave it out for no end")
+    return end

@@ -90,7 +90,7 @@ class GrantStore:
         await self._journal.write(work)
 
     async def systems_of(self, module: str) -> list[ModuleSystem]:
-        """The active systems on which the module has an active grant, by name."""
+        """The active systems on which the module has an active grant that has not ended, by name."""
         systems, connections, grants = self._tables.systems, self._tables.connections, self._tables.grants
         others = connections.alias("others")
         first = select(func.min(others.c.id)).where(others.c.system_id == systems.c.id, others.c.is_active == 1)
@@ -104,6 +104,7 @@ class GrantStore:
         query = (
             select(
                 grants.c.module_name,
+                grants.c.expires_at,
                 systems.c.system_name,
                 systems.c.display_name,
                 systems.c.system_type,
@@ -117,10 +118,15 @@ class GrantStore:
         async with self._database.read() as connection:
             # The module's name is its token's, so letter for letter, whatever the column's collation says.
             found = [row for row in await connection.execute(query) if row.module_name == module]
-        return [ModuleSystem(*(value or "" for value in row[1:])) for row in found]
+        now = utc_now()
+        return [
+            ModuleSystem(*(value or "" for value in row[2:]))
+            for row in found
+            if row.expires_at is None or row.expires_at > now
+        ]
 
     async def active_grant(self, module: str, system: str) -> Grant | None:
-        """The module's active grant on an active system; None when there is no such thing, whatever the cause."""
+        """The module's active grant on an active system, unless it has ended; None without, whatever the cause."""
         grants, systems = self._tables.grants, self._tables.systems
         query = self._select().where(
             grants.c.module_name == module,
@@ -130,7 +136,9 @@ class GrantStore:
         )
         async with self._database.read() as connection:
             found = [rows.grant(row) for row in (await connection.execute(query)).mappings()]
-        return next((grant for grant in found if (grant.module_name, grant.system) == (module, system)), None)
+        now = utc_now()
+        named = (grant for grant in found if (grant.module_name, grant.system) == (module, system))
+        return next((grant for grant in named if not grant.has_ended(now)), None)
 
     def _select(self) -> Select[Any]:
         table, systems = self._tables.grants, self._tables.systems

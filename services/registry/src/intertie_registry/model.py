@@ -122,6 +122,8 @@ class Grant:
     #: as stored, a JSON object when all is well; empty for NULL: everything
     query_permissions: str = ""
     is_active: bool = True
+    #: naive, UTC, to the second; None: it does not end
+    expires_at: datetime | None = None
     created_at: datetime | None = field(default=None, compare=False)
     updated_at: datetime | None = field(default=None, compare=False)
     system: str = field(default="", compare=False)
@@ -130,6 +132,10 @@ class Grant:
     def title(self) -> str:
         """The module, for the audit log."""
         return self.module_name
+
+    def has_ended(self, now: datetime) -> bool:
+        """Whether its time is over."""
+        return self.expires_at is not None and self.expires_at <= now
 
     def covers(self, access: str) -> bool:
         """Whether it allows ``read`` or ``write``. A word that is none of ours allows nothing."""
@@ -180,7 +186,9 @@ def configured(part: Part) -> dict[str, Any]:
 
 def digest(part: Part) -> str:
     """A text of 64 characters that differs when the configuration does."""
-    document = json.dumps(configured(part), ensure_ascii=True, sort_keys=True, default=str)
+    # Without what is not there, so that a part is the same before and after its kind was given another field.
+    values = {name: value for name, value in configured(part).items() if value is not None}
+    document = json.dumps(values, ensure_ascii=True, sort_keys=True, default=str)
     return hashlib.sha256(document.encode()).hexdigest()
 
 

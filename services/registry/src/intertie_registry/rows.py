@@ -112,6 +112,7 @@ def grant(row: Row) -> Grant:
         access_type=text(row["access_type"]),
         query_permissions=text(row["query_permissions"]),
         is_active=flag(row["is_active"]),
+        expires_at=row["expires_at"],
         created_at=_time(row["created_at"]),
         updated_at=_time(row["updated_at"]),
     )

@@ -58,11 +58,16 @@ class SystemStore:
             query = query.where(systems.c.is_active == 1)
         async with self._database.read() as connection:
             if module:
-                granted = select(grants.c.system_id, grants.c.module_name).where(
+                granted = select(grants.c.system_id, grants.c.module_name, grants.c.expires_at).where(
                     grants.c.module_name == module, grants.c.is_active == 1
                 )
+                now = utc_now()
                 # Letter for letter, whatever an adopted column's collation takes as the same.
-                ids = [row.system_id for row in await connection.execute(granted) if row.module_name == module]
+                ids = [
+                    row.system_id
+                    for row in await connection.execute(granted)
+                    if row.module_name == module and (row.expires_at is None or row.expires_at > now)
+                ]
                 query = query.where(systems.c.id.in_(ids))
             return [rows.system(row) for row in (await connection.execute(query)).mappings()]
 

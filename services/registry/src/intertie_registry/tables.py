@@ -5,13 +5,15 @@ and JSON columns are plain text, and a time that is none reads as NULL instead o
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, DateTime, Dialect, Integer, MetaData, String, Table, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from intertie_chassis.outbox import outbox_table
+
+_EPOCH = datetime(1970, 1, 1)
 
 
 class Moment(TypeDecorator[datetime]):
@@ -40,6 +42,26 @@ class Moment(TypeDecorator[datetime]):
         except ValueError:
             return None
         return read.replace(tzinfo=None)
+
+
+class Ending(Moment):
+    """The moment at which something ends: what is no time is one that is over, so that no slip keeps anything open.
+
+    A zone counts, where SQLite keeps one.
+    """
+
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """NULL is never; what is no time, or one before 1970, is the beginning of 1970."""
+        if value is None:
+            return None
+        try:
+            read = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+            read = read.astimezone(UTC).replace(tzinfo=None) if read.tzinfo is not None else read
+        except (ValueError, OverflowError):
+            return _EPOCH
+        return max(read, _EPOCH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +139,7 @@ class Tables:
                 Column("access_type", String(16)),
                 Column("query_permissions", Text),
                 Column("is_active", Integer),
+                Column("expires_at", Ending),
                 *_times(),
             ),
             digests=digest_table(metadata, f"{prefix}registry_digests"),
