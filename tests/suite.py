@@ -1,4 +1,8 @@
-"""The whole suite as a user runs it: one `intertie up` with its processes, driven over HTTP and seen through SQL."""
+"""The whole suite as a user runs it: one `intertie up` with its processes, driven over HTTP and seen through SQL.
+
+Every secret that it is given is looked for in all that comes out of it: in each answer as it comes, and when it stops in
+its log and its databases.
+"""
 
 import os
 import signal
@@ -15,10 +19,13 @@ import httpx
 import pymysql
 
 import processes
+from canaries import canary, found
 
 PREFIX = "campaign_department_"
 API = "/api/v1/integrations"
 SEED_SECRET = "your_webhook_secret"
+#: what systems of tests verify by: nothing that comes out of a suite may hold it
+SECRET = canary("webhook-secret")
 SERVICES = ("registry", "ingest", "mapper", "audit", "pull")
 READY_LINE = "intertie is ready"
 STARTUP_SECONDS = 60
@@ -51,12 +58,19 @@ class Suite:
             self.env["INTERTIE_DATABASE_URL"] = database_url
         self._process: subprocess.Popen[bytes] | None = None
         self._tokens: dict[str, str] = {}
+        self.secrets: set[str] = set()
+        """What no output may hold; tests add theirs."""
         self.http = httpx.Client()
 
     def start(self, *flags: str) -> "Suite":
         """Start `intertie up` and wait until it says that it is ready; RuntimeError with the end of its log if not."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30, trust_env=False)
+        self.http = httpx.Client(
+            base_url=f"http://127.0.0.1:{self.port}",
+            timeout=30,
+            trust_env=False,
+            event_hooks={"response": [self._look_for_secrets]},
+        )
         said_before = self._log_text().count(READY_LINE)
         self._process = processes.start([*self.command("up"), *flags], log=self.log, env=self.env, cwd=self.directory)
         deadline = time.monotonic() + STARTUP_SECONDS
@@ -76,10 +90,23 @@ class Suite:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
         try:
-            return process.wait(40)
+            status = process.wait(40)
         except subprocess.TimeoutExpired:
             process.kill()
-            return process.wait()
+            status = process.wait()
+        self.require_no_secret_seen()
+        return status
+
+    def require_no_secret_seen(self) -> None:
+        """Raise AssertionError when a secret stands in the log or in a database, whoever wrote it there."""
+        exempt = ("registry.db", "registry.db-wal", f"{PREFIX}external_system_connections")  # until they are sealed
+        outputs = {"log": self.log.read_bytes() if self.log.exists() else b"", **self._stored()}
+        seen = {
+            name: secrets
+            for name, data in outputs.items()
+            if name not in exempt and (secrets := found(self.secrets, data))
+        }
+        assert not seen, f"secrets were seen: {seen}"
 
     def command(self, *arguments: str) -> list[str]:
         """Spell an `intertie` command for this environment's interpreter."""
@@ -102,6 +129,8 @@ class Suite:
         """Issue a token of the role, once a role."""
         if role not in self._tokens:
             self._tokens[role] = self.cli("token", "issue", "--role", role).stdout.strip()
+            # Its signature is what makes it a token; the rest may be said.
+            self.secrets.add(self._tokens[role].rpartition(".")[2])
         return self._tokens[role]
 
     def request(self, method: str, path: str, *, role: str | None = "admin", **arguments: Any) -> httpx.Response:
@@ -118,8 +147,13 @@ class Suite:
         assert response.is_success, f"{response.status_code}: {response.text}"
         return response.json()
 
-    def webhook(self, system: str, body: Any, secret: str | None = SEED_SECRET, **headers: str) -> httpx.Response:
-        """Send a webhook as an external system does; ``body`` bytes go as they are, anything else as JSON."""
+    def webhook(self, system: str, body: Any, secret: str | None = "", **headers: str) -> httpx.Response:
+        """Send a webhook as an external system does; ``body`` bytes go as they are, anything else as JSON.
+
+        The secret is that of `add_system`, or for the demo's system the seed's, unless another one, or None, is given.
+        """
+        if secret == "":
+            secret = SEED_SECRET if system == "law_enforcement" else SECRET
         sent = {
             "Content-Type": "application/json",
             **{name.replace("_", "-"): value for name, value in headers.items()},
@@ -148,14 +182,16 @@ class Suite:
         return self.sql(owner, f"SELECT * FROM {PREFIX}{table} WHERE {where} ORDER BY 1", parameters)
 
     def add_system(self, name: str, config: Mapping[str, Any] | None = None) -> Row:
-        """Register a system that verifies by the seed's secret unless ``config`` says otherwise."""
+        """Register a system that verifies by SECRET unless ``config`` says otherwise."""
         created = self._post("/systems", {"system_name": name, "display_name": name, "system_type": "hybrid"})
         connection = {
             "system": name,
             "connection_type": "api",
             "api_base_url": "https://sender.example.com",
-            "config_json": dict(config) if config is not None else {"webhook_secret": SEED_SECRET},
+            "config_json": dict(config) if config is not None else {"webhook_secret": SECRET},
         }
+        if config is None:
+            self.secrets.add(SECRET)
         self._post("/connections", connection)
         return created
 
@@ -175,6 +211,24 @@ class Suite:
         assert response.status_code == 200, response.text
         answer: Row = response.json()
         return answer
+
+    def _look_for_secrets(self, response: httpx.Response) -> None:
+        response.read()
+        seen = found(self.secrets, str(response.headers).encode() + response.content)
+        assert not seen, f"{response.request.method} {response.url} answers with {seen}"
+
+    def _stored(self) -> dict[str, bytes]:
+        """What the databases hold: SQLite's files as they are, MariaDB's rows."""
+        if self.database_url is None:
+            return {path.name: path.read_bytes() for path in sorted(self.data.glob("*.db*"))}
+        stored: dict[str, bytes] = {}
+        with mysql(self.database_url) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT table_name AS name FROM information_schema.tables WHERE table_schema = database()")
+            for name in [row["name"] for row in cursor.fetchall()]:
+                cursor.execute(f"SELECT * FROM `{name}`")
+                values = [value for row in cursor.fetchall() for value in row.values() if value is not None]
+                stored[name] = b"\n".join(v if isinstance(v, bytes) else str(v).encode() for v in values)
+        return stored
 
     def _log_text(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""

@@ -7,13 +7,13 @@ from typing import Any
 import httpx
 import pytest
 
-from suite import API, SEED_SECRET, Suite
+from suite import API, SECRET, Suite
 from waiting import eventually
 
 CONFIG = {"field_mappings": {"title": "event_title"}}
 GOOD = b'{"id": "1", "title": "ok"}'
 JSON = ("Content-Type", "application/json")
-SECRET = ("X-Webhook-Secret", SEED_SECRET)
+WITH_SECRET = ("X-Webhook-Secret", SECRET)
 DEEP = b'{"id": "1", "a": ' + b"[" * 40 + b"]" * 40 + b"}"
 
 
@@ -32,33 +32,33 @@ def target_system(suite: Suite) -> str:
         ("{s}", [JSON, ("X-Webhook-Secret", "wrong")], GOOD, 401),
         ("{s}", [JSON, ("X-Webhook-Secret", "")], GOOD, 401),
         ("{s}", [JSON, ("X-Webhook-Secret", "é")], GOOD, 401),
-        ("nobody", [JSON, SECRET], GOOD, 401),
-        ("{s}", [JSON, SECRET, SECRET], GOOD, 400),
-        ("{s}?system=other", [JSON, SECRET], GOOD, 400),
-        ("{s}%2Fx", [JSON, SECRET], GOOD, 400),
-        ("{s}%00", [JSON, SECRET], GOOD, 400),
-        ("%ff", [JSON, SECRET], GOOD, 400),
-        ("x" * 101, [JSON, SECRET], GOOD, 400),
-        ("", [JSON, SECRET], GOOD, 404),
-        ("{s}", [JSON, SECRET], b"", 400),
-        ("{s}", [JSON, SECRET], b'{"id": "1"', 400),
-        ("{s}", [JSON, SECRET], b'{"id": "1"} x', 400),
-        ("{s}", [JSON, SECRET], b"3", 400),
-        ("{s}", [JSON, SECRET], b'{"id": "\xff"}', 400),
-        ("{s}", [JSON, SECRET], b'{"id": "1", "a": "\\ud800"}', 400),
-        ("{s}", [JSON, SECRET], b'\xef\xbb\xbf{"id": "1"}', 400),
-        ("{s}", [JSON, SECRET], '{"id": "1"}'.encode("utf-16"), 400),
-        ("{s}", [JSON, SECRET], b'{"id": NaN}', 400),
-        ("{s}", [JSON, SECRET], b'{"id": "1", "n": 1e999}', 400),
-        ("{s}", [JSON, SECRET], b'{"id": "1", "n": 1e-99999999999999999999}', 400),
-        ("{s}", [JSON, SECRET], b'{"id": "1", "n": ' + b"9" * 5000 + b"}", 400),
-        ("{s}", [JSON, SECRET], DEEP, 400),
-        ("{s}", [JSON, SECRET], b"[" * 100_000, 400),
-        ("{s}", [JSON, SECRET], b'{"id": "1", "t": "' + b"x" * 1_100_000 + b'"}', 413),
-        ("{s}", [("Content-Type", "text/plain"), SECRET], GOOD, 415),
-        ("{s}", [SECRET], GOOD, 415),
-        ("{s}", [JSON, SECRET, ("Content-Encoding", "gzip")], GOOD, 415),
-        ("{s}", [JSON, SECRET, ("X-Filler", "x" * 9000)], GOOD, 431),
+        ("nobody", [JSON, WITH_SECRET], GOOD, 401),
+        ("{s}", [JSON, WITH_SECRET, WITH_SECRET], GOOD, 400),
+        ("{s}?system=other", [JSON, WITH_SECRET], GOOD, 400),
+        ("{s}%2Fx", [JSON, WITH_SECRET], GOOD, 400),
+        ("{s}%00", [JSON, WITH_SECRET], GOOD, 400),
+        ("%ff", [JSON, WITH_SECRET], GOOD, 400),
+        ("x" * 101, [JSON, WITH_SECRET], GOOD, 400),
+        ("", [JSON, WITH_SECRET], GOOD, 404),
+        ("{s}", [JSON, WITH_SECRET], b"", 400),
+        ("{s}", [JSON, WITH_SECRET], b'{"id": "1"', 400),
+        ("{s}", [JSON, WITH_SECRET], b'{"id": "1"} x', 400),
+        ("{s}", [JSON, WITH_SECRET], b"3", 400),
+        ("{s}", [JSON, WITH_SECRET], b'{"id": "\xff"}', 400),
+        ("{s}", [JSON, WITH_SECRET], b'{"id": "1", "a": "\\ud800"}', 400),
+        ("{s}", [JSON, WITH_SECRET], b'\xef\xbb\xbf{"id": "1"}', 400),
+        ("{s}", [JSON, WITH_SECRET], '{"id": "1"}'.encode("utf-16"), 400),
+        ("{s}", [JSON, WITH_SECRET], b'{"id": NaN}', 400),
+        ("{s}", [JSON, WITH_SECRET], b'{"id": "1", "n": 1e999}', 400),
+        ("{s}", [JSON, WITH_SECRET], b'{"id": "1", "n": 1e-99999999999999999999}', 400),
+        ("{s}", [JSON, WITH_SECRET], b'{"id": "1", "n": ' + b"9" * 5000 + b"}", 400),
+        ("{s}", [JSON, WITH_SECRET], DEEP, 400),
+        ("{s}", [JSON, WITH_SECRET], b"[" * 100_000, 400),
+        ("{s}", [JSON, WITH_SECRET], b'{"id": "1", "t": "' + b"x" * 1_100_000 + b'"}', 413),
+        ("{s}", [("Content-Type", "text/plain"), WITH_SECRET], GOOD, 415),
+        ("{s}", [WITH_SECRET], GOOD, 415),
+        ("{s}", [JSON, WITH_SECRET, ("Content-Encoding", "gzip")], GOOD, 415),
+        ("{s}", [JSON, WITH_SECRET, ("X-Filler", "x" * 9000)], GOOD, 431),
     ],
 )
 def test_a_bad_webhook_is_refused_with_one_error_shape(
@@ -100,7 +100,7 @@ def test_an_unknown_system_answers_as_a_wrong_secret_does(suite: Suite, target_s
 def test_a_bad_push_is_refused(suite: Suite, target_system: str, change: dict[str, Any], status: int) -> None:
     """A push says what it wants, so its faults are answered at once."""
     push = {"system": target_system, "mapping": "events", "data": {"id": "p1", "title": "push"}, **change}
-    headers = {"X-Webhook-Secret": SEED_SECRET}
+    headers = {"X-Webhook-Secret": SECRET}
     answer = suite.http.post(f"{API}/push", json=push, headers=headers)
     assert answer.status_code == status, answer.text
 
@@ -129,7 +129,7 @@ async def test_bad_deliveries_never_harm_those_that_arrive_with_them(suite: Suit
             body = json.dumps({"id": str(number), "title": f"crowd {number}"}).encode()
             if number % 3 == 0:
                 body = body[:-1]
-            headers = [JSON, SECRET]
+            headers = [JSON, WITH_SECRET]
             return (await client.post(f"{API}/webhook/{system}", headers=headers, content=body)).status_code
 
         statuses = await asyncio.gather(*(send(number) for number in range(200)))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from suite import PREFIX, SEED_SECRET, Suite
+from suite import PREFIX, SECRET, Suite
 from waiting import eventually
 
 CONFIG = {"field_mappings": {"title": "event_title", "date": "date"}}
@@ -41,7 +41,7 @@ async def test_a_system_from_its_creation_to_its_end(suite: Suite, system: str, 
     answer(suite, "systems", "update", system, "--active")
 
     secret = tmp_path / "secret"
-    secret.write_text(SEED_SECRET + "\n")
+    secret.write_text(SECRET + "\n")
     connection = answer(
         suite, "connections", "create", system, "--api-base-url", "https://sender.example.com", "--push-auth", "none"
     )
@@ -50,8 +50,8 @@ async def test_a_system_from_its_creation_to_its_end(suite: Suite, system: str, 
     updated = answer(suite, "connections", "update", number, "--webhook-secret", f"@{secret}")
     assert updated["config_json"] == {"push_auth": "none"}
     assert updated["secrets_set"] == ["config_json.webhook_secret"]
-    assert SEED_SECRET not in suite.cli("connections", "list", "--limit", "1000").stdout
-    assert SEED_SECRET not in suite.cli("connections", "get", number, "--output", "json").stdout
+    assert SECRET not in suite.cli("connections", "list", "--limit", "1000").stdout
+    assert SECRET not in suite.cli("connections", "get", number, "--output", "json").stdout
 
     config = tmp_path / "mapping.json"
     config.write_text(json.dumps(CONFIG))

@@ -21,7 +21,7 @@ from mariadb import MariaDBServer
 from passage import Passage
 from postgresql import PostgreSQLServer
 from pull_sources import TARGETS, TableOfIncidents, configure, insert, known
-from suite import PREFIX, SEED_SECRET, Suite
+from suite import PREFIX, SECRET, Suite
 from waiting import eventually
 
 MAPPING = "incidents"
@@ -184,7 +184,7 @@ async def test_a_source_that_goes_away_fails_its_run_only(suite: Suite, distant:
 
 async def test_webhooks_of_records_that_are_being_synced(suite: Suite, distant: Distant) -> None:
     """Of a delivery and a sync of the same record the newer version stays, whichever comes first; none is lost."""
-    distant.table.connection["config_json"] = {**distant.table.connection["config_json"], "webhook_secret": SEED_SECRET}
+    distant.table.connection["config_json"] = {**distant.table.connection["config_json"], "webhook_secret": SECRET}
     await configure(suite, distant.table, MAPPING, "events", more={"version_field": "changed"})
     (system,) = suite.rows("external_systems", "system_name = %s", [distant.table.name], owner="registry")
     realtime = f"UPDATE {PREFIX}external_data_mappings SET sync_frequency = 'realtime' WHERE system_id = %s"
