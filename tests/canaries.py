@@ -1,7 +1,7 @@
 """Secrets made to be recognised, and the search for them in what comes out of a running installation.
 
-A secret is looked for as it is and as it may be written on the way: in base64 at each alignment, in hex, percent-encoded,
-as the inside of a JSON text, and turned round.
+A secret is looked for as it is and as it may be written on the way: in base64 at each alignment, in hex,
+percent-encoded, as the inside of a JSON text, and turned round.
 """
 
 import base64

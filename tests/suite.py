@@ -1,7 +1,7 @@
 """The whole suite as a user runs it: one `intertie up` with its processes, driven over HTTP and seen through SQL.
 
-Every secret that it is given is looked for in all that comes out of it: in each answer as it comes, and when it stops in
-its log and its databases.
+Every secret that it is given is looked for in all that comes out of it: in each answer as it comes, and when it stops
+in its log and its databases.
 """
 
 import os
@@ -101,11 +101,8 @@ class Suite:
         """Raise AssertionError when a secret stands in the log or in a database, whoever wrote it there."""
         exempt = ("registry.db", "registry.db-wal", f"{PREFIX}external_system_connections")  # until they are sealed
         outputs = {"log": self.log.read_bytes() if self.log.exists() else b"", **self._stored()}
-        seen = {
-            name: secrets
-            for name, data in outputs.items()
-            if name not in exempt and (secrets := found(self.secrets, data))
-        }
+        seen = {name: found(self.secrets, data) for name, data in outputs.items() if name not in exempt}
+        seen = {name: secrets for name, secrets in seen.items() if secrets}
         assert not seen, f"secrets were seen: {seen}"
 
     def command(self, *arguments: str) -> list[str]:
@@ -114,7 +111,7 @@ class Suite:
 
     def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run an `intertie` command against this installation."""
-        return subprocess.run(
+        done = subprocess.run(
             self.command(*arguments),
             env={**os.environ, **self.env},
             cwd=self.directory,
@@ -124,6 +121,9 @@ class Suite:
             stdin=subprocess.DEVNULL,
             timeout=60,
         )
+        seen = found(self.secrets, f"{done.stdout}{done.stderr}".encode())
+        assert not seen, f"intertie {' '.join(arguments[:2])} prints {seen}"
+        return done
 
     def token(self, role: str = "admin") -> str:
         """Issue a token of the role, once a role."""
