@@ -59,6 +59,12 @@ class GrantMissing(errors.PermissionDenied):
     """The module has no active grant for this on the system."""
 
 
+class GrantExpired(errors.PermissionDenied):
+    """The module's grant on the system has ended."""
+
+    reason = "GRANT_EXPIRED"
+
+
 class DeliveryNotFound(errors.NotFound):
     """There is no delivery of this id."""
 

@@ -152,6 +152,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The delivery came from an address outside of the connection's `allowed_sources`. It stands in the log of rejections
     only: its sender is told what a wrong secret is told. (UNAUTHENTICATED)
     """
+    ERROR_REASON_GRANT_EXPIRED: _ErrorReason.ValueType  # 62
+    """The module's grant on the system has ended; an operator can renew it. (PERMISSION_DENIED)"""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused. The name without its prefix is the `reason` of the google.rpc.ErrorInfo that every error
@@ -288,4 +290,6 @@ ERROR_REASON_SOURCE_NOT_ALLOWED: ErrorReason.ValueType  # 61
 """The delivery came from an address outside of the connection's `allowed_sources`. It stands in the log of rejections
 only: its sender is told what a wrong secret is told. (UNAUTHENTICATED)
 """
+ERROR_REASON_GRANT_EXPIRED: ErrorReason.ValueType  # 62
+"""The module's grant on the system has ended; an operator can renew it. (PERMISSION_DENIED)"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
