@@ -154,6 +154,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_GRANT_EXPIRED: _ErrorReason.ValueType  # 62
     """The module's grant on the system has ended; an operator can renew it. (PERMISSION_DENIED)"""
+    ERROR_REASON_CERTIFICATE_REFUSED: _ErrorReason.ValueType  # 63
+    """The caller's certificate is not one that the process lets in, or the token is another's than the certificate.
+    (UNAUTHENTICATED)
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused. The name without its prefix is the `reason` of the google.rpc.ErrorInfo that every error
@@ -292,4 +296,8 @@ only: its sender is told what a wrong secret is told. (UNAUTHENTICATED)
 """
 ERROR_REASON_GRANT_EXPIRED: ErrorReason.ValueType  # 62
 """The module's grant on the system has ended; an operator can renew it. (PERMISSION_DENIED)"""
+ERROR_REASON_CERTIFICATE_REFUSED: ErrorReason.ValueType  # 63
+"""The caller's certificate is not one that the process lets in, or the token is another's than the certificate.
+(UNAUTHENTICATED)
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
