@@ -20,6 +20,7 @@ from intertie_chassis.ids import new_ulid
 from intertie_chassis.server import Server
 from intertie_ingest.configuration import StoredConnection, StoredGrant, StoredMapping, StoredSystem
 from intertie_ingest.external import ExternalConnection
+from intertie_ingest.grants import NEVER
 from intertie_ingest.migrations import MIGRATIONS
 from intertie_ingest.pull.assembly import assemble
 from intertie_ingest.pull.settings import PullSettings
@@ -168,13 +169,20 @@ def system_message(system: StoredSystem) -> feed_pb2.SystemConfiguration:
         )
     for mapping in system.mappings:
         message.mappings.add(**{one.name: getattr(mapping, one.name) for one in fields(mapping)})
-    for grant in system.grants:
-        message.grants.add(
-            module_name=grant.module,
-            access_type=grant.access_type,
-            is_active=grant.is_active,
-            query_permissions=grant.query_permissions,
-        )
+    message.grants.extend(grant_message(grant) for grant in system.grants)
+    return message
+
+
+def grant_message(grant: StoredGrant) -> feed_pb2.GrantConfiguration:
+    """A grant as the feed sends it."""
+    message = feed_pb2.GrantConfiguration(
+        module_name=grant.module,
+        access_type=grant.access_type,
+        is_active=grant.is_active,
+        query_permissions=grant.query_permissions,
+    )
+    if grant.ends_at != NEVER:
+        message.expires_at.FromMilliseconds(int(grant.ends_at * 1000))
     return message
 
 

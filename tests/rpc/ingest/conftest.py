@@ -21,6 +21,7 @@ from intertie_ingest.assembly import assemble
 from intertie_ingest.configuration import StoredGrant, StoredSystem
 from intertie_ingest.migrations import MIGRATIONS
 from intertie_ingest.settings import IngestSettings
+from pull_rig import grant_message
 from waiting import eventually
 
 GRANTS = (StoredGrant("events", "read_write", True), StoredGrant("surveys", "read", True))
@@ -172,8 +173,5 @@ def _message(stored: StoredSystem) -> feed_pb2.SystemConfiguration:
             )
             for one in stored.mappings
         ],
-        grants=[
-            feed_pb2.GrantConfiguration(module_name=one.module, access_type=one.access_type, is_active=one.is_active)
-            for one in stored.grants
-        ],
+        grants=[grant_message(one) for one in stored.grants],
     )

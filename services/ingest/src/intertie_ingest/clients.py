@@ -6,6 +6,7 @@ from intertie.audit.v1 import audit_pb2, audit_pb2_grpc
 from intertie.registry.v1 import feed_pb2, feed_pb2_grpc
 from intertie_chassis.clients import Channel
 from intertie_ingest.configuration import StoredConnection, StoredGrant, StoredMapping, StoredSystem
+from intertie_ingest.grants import NEVER
 from intertie_ingest.snapshot import Change
 
 AUDIT_SECONDS = 10.0
@@ -59,7 +60,13 @@ def _system(system: feed_pb2.SystemConfiguration) -> StoredSystem:
             for one in system.mappings
         ),
         tuple(
-            StoredGrant(one.module_name, one.access_type, one.is_active, query_permissions=one.query_permissions)
+            StoredGrant(
+                one.module_name,
+                one.access_type,
+                one.is_active,
+                one.query_permissions,
+                one.expires_at.ToNanoseconds() / 1e9 if one.HasField("expires_at") else NEVER,
+            )
             for one in system.grants
         ),
     )

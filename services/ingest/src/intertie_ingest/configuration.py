@@ -10,6 +10,8 @@ from typing import Any
 
 import orjson
 
+from intertie_ingest.admission import OPTIONS, Terms, Unclear, compile_terms
+from intertie_ingest.grants import NEVER, Grant
 from intertie_ingest.model import Fault, RecordReason
 from intertie_ingest.signatures import CLOSED, Misconfigured, Verifier, compile_verifier
 from intertie_mapping.configuration import Configuration as MappingDocument
@@ -65,6 +67,8 @@ class StoredGrant:
     is_active: bool
     #: JSON that says which queries and endpoints; empty: all
     query_permissions: bytes = b""
+    #: seconds since 1970
+    ends_at: float = NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,18 +123,16 @@ class CompiledSystem:
     mappings: tuple[CompiledMapping, ...]
     #: the active ones, which a webhook is for
     routes: tuple[CompiledMapping, ...]
-    #: access type of each module's active grant
-    grants: Mapping[str, str]
+    #: each module's active grant
+    grants: Mapping[str, Grant]
     #: what is wrong with the stored configuration, for the log
     problems: tuple[str, ...] = ()
+    #: from where and how often its deliveries are taken
+    terms: Terms = Terms()
 
     def route(self, name: str) -> CompiledMapping | None:
         """The active mapping of this name; the first by id should SQL have made two."""
         return next((mapping for mapping in self.routes if mapping.name == name), None)
-
-    def may(self, module: str, access: str) -> bool:
-        """Whether the module's grant covers `read` or `write`."""
-        return self.grants.get(module) in (access, "read_write")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,9 @@ def compile_system(stored: StoredSystem) -> CompiledSystem:
     """Compiles a system; what is wrong with it goes into `problems`."""
     problems: list[str] = []
     options, verifier = _verification(stored, problems)
+    terms = _terms(stored, options, problems)
+    if terms is None:
+        options, verifier, terms = {}, CLOSED, Terms()
     mappings = tuple(compile_mapping(mapping, problems) for mapping in sorted(stored.mappings, key=lambda one: one.id))
     return CompiledSystem(
         stored.id,
@@ -169,8 +174,9 @@ def compile_system(stored: StoredSystem) -> CompiledSystem:
         _key_rule(options, problems),
         mappings,
         tuple(mapping for mapping in mappings if mapping.is_active),
-        {grant.module: grant.access_type for grant in stored.grants if grant.is_active},
+        {grant.module: Grant(grant.access_type, grant.ends_at) for grant in stored.grants if grant.is_active},
         tuple(problems),
+        terms,
     )
 
 
@@ -226,6 +232,19 @@ def _verification(stored: StoredSystem, problems: list[str]) -> tuple[dict[str, 
         if options.get("webhook_auth") != "unreadable":
             problems.append(f"connection {number}: {error}; nothing is let in")
         return {}, CLOSED
+
+
+def _terms(stored: StoredSystem, options: dict[str, Any], problems: list[str]) -> Terms | None:
+    """The terms of the connection that verifies; None when they cannot be understood, so that nothing is let in."""
+    for connection in stored.connections:
+        # A number in another connection may be meant for somebody else; whoever meant us is to hear that it is not heard.
+        if connection.is_active and b"allowed_sources" in connection.config_json and "allowed_sources" not in options:
+            problems.append(f"connection {connection.id}: allowed_sources counts in the connection that verifies only")
+    try:
+        return compile_terms({name: options.get(name) for name in OPTIONS})
+    except Unclear as error:
+        problems.append(f"{error}; nothing is let in")
+        return None
 
 
 def _key_rule(options: Mapping[str, Any], problems: list[str]) -> KeyRule:

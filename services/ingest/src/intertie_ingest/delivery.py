@@ -13,7 +13,8 @@ from json import JSONDecoder, decoder
 
 from intertie_chassis.errors import InvalidArgument, PermissionDenied
 from intertie_chassis.principals import Principal
-from intertie_ingest import errors
+from intertie_ingest import errors, grants
+from intertie_ingest.admission import NOWHERE
 from intertie_ingest.configuration import CompiledMapping, CompiledSystem, Configuration
 from intertie_ingest.media_types import MediaType, media_type
 from intertie_ingest.model import Delivery, RawDelivery, Route, RoutedRecord
@@ -54,6 +55,8 @@ class Desk:
     now: float
     max_body_bytes: int
     patience: Patience = field(default_factory=Patience)
+    #: takes a verified delivery from its system's rate; raises RateLimited
+    admit: Callable[[CompiledSystem], None] = lambda system: None
 
     def take(self, raw: RawDelivery) -> Delivery:
         """The delivery, ready to be committed. Raises IntertieError that says why not."""
@@ -67,6 +70,7 @@ class Desk:
         signed_id = self._verify(system, raw)
         if system is None:
             raise errors.WrongSecret
+        self.admit(system)
         document = _parse(_parse_json if kind is MediaType.JSON else parse_form, raw.body)
         key = delivery_key(system, raw.headers, document, signed_id)
         return self._delivery(raw, system, None, document, key, content_type, f"system:{system.name}", "")
@@ -74,6 +78,7 @@ class Desk:
     def take_pushed(self, raw: RawDelivery, pushed: Pushed, principal: Principal, key: str | None) -> Delivery:
         """A push by a known caller. Raises IntertieError that says why not."""
         system = self._system_for(principal, pushed.system)
+        self.admit(system)
         module = principal.name if principal.role == "module" else ""
         if key is not None and module:
             # A module must not use up the keys of the system itself, or of another module.
@@ -90,13 +95,15 @@ class Desk:
         if token is not None:
             return self.take_pushed(raw, pushed, self.principal_of(token), header_key(raw.headers))
         system = self.configuration.by_name.get(pushed.system)
-        if system is not None and system.is_active and system.is_push_open and _is_loopback(raw.peer):
+        is_open = system is not None and system.is_active and system.is_push_open and system.terms.allow(raw.peer)
+        if is_open and _is_loopback(raw.peer):
             signed_id, key_from = None, header_key(raw.headers)
         else:
             signed_id = self._verify(system, raw)
             key_from = None
         if system is None:
             raise errors.WrongSecret
+        self.admit(system)
         mapping = system.route(pushed.mapping)
         if mapping is None:
             raise errors.MappingNotFound(metadata={"system": system.name, "mapping": pushed.mapping})
@@ -106,20 +113,25 @@ class Desk:
     def _verify(self, system: CompiledSystem | None, raw: RawDelivery) -> str | None:
         # An unknown or inactive system costs a comparison too, and gets the same answer.
         verifier: Verifier = system.verifier if system is not None and system.is_active else CLOSED
+        # Every refusal has looked at the address once and at the secret once, so that neither can be told from outside.
+        sources = system.terms.sources if system is not None else None
+        allowed = sources is None or sources.allow(raw.peer)
         try:
-            return verifier.verify(raw.headers, raw.body, self.now)
+            verified = verifier.verify(raw.headers, raw.body, self.now)
         except Mismatch:
-            raise errors.WrongSecret from None
+            if sources is None:
+                NOWHERE.allow(raw.peer)
+            raise (errors.WrongSecret() if allowed else errors.SourceNotAllowed()) from None
         except Repeated as error:
             raise _repeated(str(error)) from None
+        if not allowed:
+            raise errors.SourceNotAllowed
+        return verified
 
     def _system_for(self, principal: Principal, name: str) -> CompiledSystem:
         system = self.configuration.by_name.get(name)
         if principal.role == "module":
-            if system is None or not system.is_active or not system.may(principal.name, "write"):
-                raise errors.GrantMissing(
-                    "the module has no active grant to write to this system", metadata={"system": name}
-                )
+            grants.require(system, name, principal.name, "write", self.now)
         elif principal.role not in ("operator", "admin"):
             raise PermissionDenied(f"the role {principal.label} may not push", metadata={"role": principal.label})
         if system is None or not system.is_active:

@@ -1,5 +1,6 @@
 """IngestService: accepts deliveries, and shows what was accepted, refused and cached."""
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ from intertie.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from intertie_chassis.calls import current_request_id
 from intertie_chassis.identity import current_principal
 from intertie_chassis.paging import encode_token, page_size
-from intertie_ingest import audit_convert, browse_convert, convert, errors, field_convert
+from intertie_ingest import audit_convert, browse_convert, convert, errors, field_convert, grants
 from intertie_ingest.accept import Acceptor
 from intertie_ingest.browse_store import BrowseStore, DeliveryFilter, RecordFilter
 from intertie_ingest.cache_walk_store import CacheFilter, CacheWalk
@@ -138,6 +139,8 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         system = _readable(configuration, request.system)
         wanted = CacheFilter(system.id, _mapping_ids(configuration, system.name, request.mapping))
         async for batch in self._cache.batches(wanted):
+            # Asked for each batch: a grant that ends, or is taken away, ends the stream too.
+            _readable(self._snapshot.configuration(), request.system)
             for answer in browse_convert.cached_records(batch, configuration):
                 yield answer
 
@@ -212,13 +215,13 @@ def _mapping_ids(configuration: Configuration, system: str, name: str) -> tuple[
 def _readable(configuration: Configuration, name: str) -> CompiledSystem:
     """The system whose cache the caller may read.
 
-    Raises GrantMissing for a module without a grant, also for a system that does not exist, else SystemNotFound.
+    Raises GrantMissing and GrantExpired for a module, also for a system that does not exist, else SystemNotFound.
     """
     if not name:
         raise field_convert.invalid("system", "must name a system")
     system, principal = configuration.by_name.get(name), current_principal()
-    if principal.role == "module" and (system is None or not system.may(principal.name, "read")):
-        raise errors.GrantMissing("the module has no active grant to read this system", metadata={"system": name})
+    if principal.role == "module":
+        grants.require(system, name, principal.name, "read", time.time())
     if system is None:
         raise errors.SystemNotFound("there is no external system of this name", metadata={"system": name})
     return system

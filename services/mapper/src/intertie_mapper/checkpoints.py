@@ -1,5 +1,6 @@
 """Checkpoints as callers see them: pages over all checkpoint tables, one row, and states that modules report."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -136,8 +137,8 @@ class Checkpoints:
             )
         system = self._configuration.system_named(name)
         # Permission before existence: a module learns nothing of systems that it has no grant on.
-        if principal.role == "module" and (system is None or principal.name not in system.writers):
-            raise PermissionDenied(f"the module {principal.name} has no grant to write to the system {name}")
+        if principal.role == "module":
+            _require_grant(system, principal.name, name)
         if system is None:
             raise NotFound(f"there is no system {name}", reason="SYSTEM_NOT_FOUND", metadata={"system": name})
         return system
@@ -150,6 +151,19 @@ class Checkpoints:
                 metadata={"target_table": name},
             )
         return table.checkpoint
+
+
+def _require_grant(system: SystemEntry | None, module: str, name: str) -> None:
+    """Raises PermissionDenied unless the module may write to the system now, and the system is switched on."""
+    metadata = {"system": name[:100], "module": module}
+    if system is None or not system.is_active or module not in system.writers:
+        raise PermissionDenied(f"the module {module} has no grant to write to the system {name}", metadata=metadata)
+    if system.writers[module] <= time.time():
+        raise PermissionDenied(
+            f"the grant of the module {module} for the system {name} has ended",
+            reason="GRANT_EXPIRED",
+            metadata=metadata,
+        )
 
 
 def position(found: Found) -> tuple[str, str, int]:

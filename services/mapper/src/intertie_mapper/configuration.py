@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -35,8 +35,8 @@ class SystemEntry:
     name: str
     is_active: bool
     mappings: tuple[MappingEntry, ...] = ()
-    writers: frozenset[str] = frozenset()
-    """Modules that have an active grant to write."""
+    writers: Mapping[str, float] = field(default_factory=dict)
+    """Modules that have an active grant to write, each with the seconds since 1970 at which it ends."""
 
 
 class Configuration:

@@ -1,5 +1,6 @@
 """Between the contracts' messages and mapper's own values; requests are checked here."""
 
+import math
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
@@ -97,11 +98,11 @@ def systems(messages: Iterable[feed_pb2.SystemConfiguration]) -> list[SystemEntr
                 )
                 for mapping in system.mappings
             ),
-            frozenset(
-                grant.module_name
+            {
+                grant.module_name: grant.expires_at.ToNanoseconds() / 1e9 if grant.HasField("expires_at") else math.inf
                 for grant in system.grants
                 if grant.is_active and grant.access_type in ("write", "read_write")
-            ),
+            },
         )
         for system in messages
     ]

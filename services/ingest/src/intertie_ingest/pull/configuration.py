@@ -19,6 +19,7 @@ from intertie_ingest.configuration import (
 )
 from intertie_ingest.databases.permissions import Permissions
 from intertie_ingest.external import ExternalConnection
+from intertie_ingest.grants import Grant
 from intertie_ingest.model import Fault
 from intertie_mapping.plan import Plan
 from intertie_mapping.synchronisation import Synchronisation
@@ -59,16 +60,10 @@ class PullMapping:
 
 
 @dataclass(frozen=True, slots=True)
-class PullGrant:
-    """What a module may do with a system."""
+class PullGrant(Grant):
+    """What a module may do with a system, statement by statement."""
 
-    #: `read`, `write` or `read_write`
-    access_type: str
-    permissions: Permissions
-
-    def covers(self, access: str) -> bool:
-        """Whether it covers `read` or `write`."""
-        return self.access_type in (access, "read_write")
+    permissions: Permissions = field(kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +81,6 @@ class PullSystem:
     grants: Mapping[str, PullGrant]
     #: what is wrong with the stored configuration, for the log
     problems: tuple[str, ...] = ()
-
-    def may(self, module: str, access: str) -> bool:
-        """Whether the module's grant covers `read` or `write`."""
-        grant = self.grants.get(module)
-        return grant is not None and grant.covers(access)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +175,7 @@ def compile_pull_system(stored: StoredSystem) -> PullSystem:
         permissions = Permissions.of(grant.query_permissions)
         if permissions.problem:
             problems.append(f"the grant of {grant.module} allows nothing: {permissions.problem}")
-        grants[grant.module] = PullGrant(grant.access_type, permissions)
+        grants[grant.module] = PullGrant(grant.access_type, grant.ends_at, permissions=permissions)
     return PullSystem(stored.id, stored.name, stored.is_active, connections, mappings, grants, tuple(problems))
 
 

@@ -1,8 +1,11 @@
 """Who asks, and what the grant is by which it is judged."""
 
+import time
+
 from intertie_chassis.errors import InvalidArgument
 from intertie_chassis.principals import Principal
 from intertie_ingest import errors
+from intertie_ingest.grants import held
 from intertie_ingest.pull.configuration import PullConfiguration, PullGrant, PullSystem
 
 
@@ -27,16 +30,12 @@ def granted(
 ) -> tuple[PullSystem, PullGrant]:
     """The active system of this name, and the module's grant.
 
-    Raises GrantMissing for a module without one, whether or not there is such a system; to others SystemNotFound.
+    Raises GrantMissing for a module without one, whether or not there is such a system, to others SystemNotFound;
+    GrantExpired.
     """
     if not name:
         raise InvalidArgument("name the system to ask", violations=[("system", "must name a system")])
-    system = configuration.by_name.get(name)
-    grant = system.grants.get(module) if system is not None and system.is_active else None
-    if system is not None and grant is not None:
-        return system, grant
     if principal.role != "module":
         configuration.system(name)
-    raise errors.GrantMissing(
-        "the module has no active grant for this system", metadata={"system": name[:100], "module": module[:100]}
-    )
+    grant = held(configuration.by_name.get(name), name, module, time.time())
+    return configuration.system(name), grant

@@ -68,7 +68,10 @@ class Queries:
         return result
 
     async def stream_database(self, question: DatabaseQuestion) -> AsyncGenerator[tuple[Result, bool], None]:
-        """As `ask_database`, in parts, each with whether it is the last one: which comes once the log has it."""
+        """As `ask_database`, in parts, each with whether it is the last one: which comes once the log has it.
+
+        The grant is asked for each part: one that ends, is taken away or narrowed ends the stream, too.
+        """
         held: Result | None = None
         count, size = 0, 0
         async with self._journal.telling(Note.of_statement(question)) as note:
@@ -77,6 +80,8 @@ class Queries:
                 connection, statement, params, caps = await self._allowed(question, configuration, system, grant, note)
                 async with aclosing(self._databases.stream(connection, statement, params, caps)) as parts:
                     async for part in parts:
+                        if statement.kind == "select":
+                            grant = await self._still_allowed(question, grant, note)
                         count, size = count + part.count, size + len(part.rows_json)
                         note.has_changed = statement.kind != "select"
                         note.answered = _told(count, size, part.truncated)
@@ -137,6 +142,13 @@ class Queries:
         statement = await self._understood(question, check, question.query, driver)
         note.query_type = statement.kind
         return connection, statement, params or {}, caps
+
+    async def _still_allowed(self, question: DatabaseQuestion, grant: PullGrant, note: Note) -> PullGrant:
+        """The grant as it is now, once the question is within it still. Raises as `ask_database`."""
+        configuration, system, now = self._granted(question, note)
+        if now != grant:
+            await self._allowed(question, configuration, system, now, note)
+        return now
 
     async def _understood(self, question: DatabaseQuestion, work: Callable[..., T], *arguments: Any) -> T:
         """What the work gives, done beside the event loop when the statement is long: the longest take some tenths of a

@@ -1,6 +1,7 @@
 """SyncService: starts, shows, cancels and resumes runs, and shows and resets cursors."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ from intertie.ingest.v1 import sync_pb2, sync_pb2_grpc
 from intertie_chassis.calls import time_remaining
 from intertie_chassis.identity import current_principal
 from intertie_chassis.paging import encode_token, page_size
-from intertie_ingest import errors
+from intertie_ingest import errors, grants
 from intertie_ingest.field_convert import invalid
 from intertie_ingest.pull.configuration import PullConfiguration, PullMapping, PullSystem
 from intertie_ingest.syncs import entry_convert, sync_convert
@@ -114,7 +115,8 @@ class SyncService(sync_pb2_grpc.SyncServiceServicer):
 
 
 def _asked_system(configuration: PullConfiguration, request: sync_pb2.RunSyncRequest) -> PullSystem:
-    """The system that the caller may sync. Raises ModuleMismatch, GrantMissing, SystemNotFound, InvalidArgument.
+    """The system that the caller may sync. Raises ModuleMismatch, GrantMissing, GrantExpired, SystemNotFound,
+    InvalidArgument.
 
     A module without a grant to read learns nothing of whether the system exists.
     """
@@ -126,10 +128,7 @@ def _asked_system(configuration: PullConfiguration, request: sync_pb2.RunSyncReq
     if principal.role == "module":
         if request.module not in ("", principal.name):
             raise errors.ModuleMismatch(metadata={"module": principal.name})
-        if system is None or not system.is_active or not system.may(principal.name, "read"):
-            raise errors.GrantMissing(
-                "the module has no active grant to read this system", metadata={"system": request.system}
-            )
+        grants.require(system, request.system, principal.name, "read", time.time())
     return configuration.system(request.system)
 
 
