@@ -14,6 +14,8 @@ import grpc
 from intertie_chassis import calls
 from intertie_chassis.errors import DeadlineExceeded, Unavailable, from_rpc_error
 from intertie_chassis.ids import new_ulid
+from intertie_chassis.tls import channel_to
+from intertie_chassis.tls_files import TlsFiles
 from intertie_chassis.tokens import TokenSource
 
 DEFAULT_TIMEOUT = 5.0
@@ -36,20 +38,30 @@ _OPTIONS: list[tuple[str, Any]] = [
 ]
 
 
-def connect(address: str, token: TokenSource, *, default_timeout: float = DEFAULT_TIMEOUT) -> "Channel":
+def connect(
+    address: str,
+    token: TokenSource | None,
+    *,
+    default_timeout: float = DEFAULT_TIMEOUT,
+    service: str = "",
+    tls: TlsFiles | None = None,
+) -> "Channel":
     """A channel for the generated stubs: ``RegistryServiceStub(connect("127.0.0.1:50051", token))``.
 
     Connects when first used, and again whenever the other side comes back. Calls raise our `errors`; one that gets no
     answer raises Unavailable (SERVICE_UNAVAILABLE). A call takes at most `default_timeout` seconds unless it says
     otherwise (streams: no limit of their own), and never longer than the call that is being answered has left.
+
+    With `tls` the channel is encrypted, and the other side must have the certificate of `service`. Without a token the
+    caller is whom its certificate names.
     """
-    return Channel(grpc.aio.insecure_channel(address, options=_OPTIONS), token, default_timeout)
+    return Channel(channel_to(address, service, tls, _OPTIONS), token, default_timeout)
 
 
 class Channel(grpc.aio.Channel):
     """A channel whose calls carry our metadata and raise our errors. Close it with `close`, or use it as a context."""
 
-    def __init__(self, channel: grpc.aio.Channel, token: TokenSource, default_timeout: float) -> None:
+    def __init__(self, channel: grpc.aio.Channel, token: TokenSource | None, default_timeout: float) -> None:
         self._channel = channel
         self._token = token
         self._default_timeout = default_timeout
@@ -84,7 +96,8 @@ class Channel(grpc.aio.Channel):
             raise DeadlineExceeded
         entries = [(key, value) for key, value in metadata or ()]
         entries.append((calls.REQUEST_ID_KEY, calls.current_request_id() or new_ulid()))
-        entries.append(("authorization", f"Bearer {self._token.token()}"))
+        if self._token is not None:
+            entries.append(("authorization", f"Bearer {self._token.token()}"))
         return {"timeout": timeout, "metadata": entries}
 
     async def close(self, grace: float | None = None) -> None:

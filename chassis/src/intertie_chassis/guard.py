@@ -15,6 +15,7 @@ import structlog
 
 from intertie_chassis import calls
 from intertie_chassis.access import DENIED, Rule
+from intertie_chassis.callers import Caller, Callers
 from intertie_chassis.errors import (
     STATUS_METADATA_KEY,
     DeadlineExceeded,
@@ -56,14 +57,18 @@ _UNDECODABLE = _Undecodable()
 class Guard(grpc.aio.ServerInterceptor):
     """Wraps every handler of a server."""
 
-    def __init__(self, verifier: Verifier, *, max_calls: int = 512, max_streams: int = 512) -> None:
+    def __init__(
+        self, verifier: Verifier, *, callers: Callers | None = None, max_calls: int = 512, max_streams: int = 512
+    ) -> None:
         """Args:
+        callers: whose certificates are let in; None on a server without TLS, where nobody has one.
         max_calls: calls with one answer that may run at once; more are refused as OVERLOADED.
         max_streams: calls with a stream of answers that may be open at once.
         """
         # Counted here, not by grpc.aio's maximum_concurrent_rpcs: its counter underflows after the first refusals and
         # then limits nothing (grpc #41531).
         self._verifier = verifier
+        self._callers = callers
         self._limits = {False: max_calls, True: max_streams}
         self._open = {False: 0, True: 0}
         self._rules: dict[str, Rule] = {}
@@ -123,15 +128,28 @@ class Guard(grpc.aio.ServerInterceptor):
         """Counts a call out."""
         self._open[is_stream] -= 1
 
-    def principal(self, context: Context) -> Principal:
-        """Who calls. Raises Unauthenticated without exactly one valid bearer token."""
+    def caller(self, context: Context) -> Caller | None:
+        """Whose certificate the connection has; None without TLS. Raises Unauthenticated for one not let in."""
+        return None if self._callers is None else self._callers.of(context.auth_context())
+
+    def principal(self, context: Context, caller: Caller | None) -> Principal:
+        """Who calls: whom the bearer token speaks for, or the certificate when there is no token.
+
+        Raises Unauthenticated for more than one token, one that is not valid, or one that does not go with the
+        certificate; and when there is neither.
+        """
         values = [value for key, value in context.invocation_metadata() or () if key == "authorization"]
         if not values:
-            raise Unauthenticated
+            if caller is None:
+                raise Unauthenticated
+            return caller.principal
         scheme, _, token = str(values[0]).partition(" ")
         if len(values) > 1 or scheme.lower() != "bearer" or not token:
             raise Unauthenticated("this call needs one authorization header: Bearer and a token")
-        return self._verifier.verify(token.strip())
+        principal = self._verifier.verify(token.strip())
+        if caller is not None:
+            caller.vouch_for(principal)
+        return principal
 
     def is_stopping_stream(self) -> bool:
         """Whether the present task was cancelled by `end_streams`, not by its caller."""
@@ -234,6 +252,7 @@ class _Call:
 
     async def _admitted(self, context: Context, answer: Callable[[], Awaitable[Any]], checks_access: bool) -> Any:
         set_principal(None)
+        caller = self._guard.caller(context)
         if self._is_stream:
             self._guard.watch_stream()
         if self._rule.is_quiet:
@@ -241,7 +260,7 @@ class _Call:
         self._guard.enter(self._is_stream)
         try:
             if not self._rule.is_open:
-                principal = self._guard.principal(context)
+                principal = self._guard.principal(context, caller)
                 set_principal(principal)
                 if checks_access:
                     self._rule.check(principal)

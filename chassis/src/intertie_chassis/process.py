@@ -4,10 +4,12 @@ A service's ``__main__`` makes one, adds its services to `server`, opens channel
 """
 
 from intertie_chassis import clients
+from intertie_chassis.callers import Callers
 from intertie_chassis.identity import Verifier
 from intertie_chassis.server import Server
 from intertie_chassis.settings import Settings
-from intertie_chassis.tokens import TokenSource
+from intertie_chassis.tls import token_for
+from intertie_chassis.tls_files import TlsFiles
 
 
 class Process:
@@ -18,22 +20,28 @@ class Process:
         name: registry, ingest, pull, mapper or audit: who it is to the others, and in the logs.
         listen: ``host:port``; port 0 lets the system choose one.
 
-        Raises StartupError when the settings do not say whom to believe, or give no token to call with.
+        Raises StartupError when the settings do not say whom to believe, or give neither a certificate nor a token to
+        call with.
         """
         self.name = name
         self.verifier = Verifier.from_settings(settings)
-        self.token = TokenSource.for_service(settings, name)
+        self.tls = TlsFiles.of(settings, name)
+        self.token = token_for(settings, name, self.tls)
+        self._settings = settings
         self.server = Server(
             name,
             listen,
             self.verifier,
             drain_seconds=settings.drain_seconds,
             max_concurrent_calls=settings.max_concurrent_calls,
+            tls=self.tls,
+            callers=Callers.parse(settings.tls_callers),
         )
 
-    def connect(self, address: str) -> clients.Channel:
-        """A channel to another service, with this one's identity; closed when the server has stopped."""
-        channel = clients.connect(address, self.token)
+    def connect(self, service: str) -> clients.Channel:
+        """A channel to the service of this name, with this one's identity; closed when the server has stopped."""
+        address: str = getattr(self._settings, f"{service}_address")
+        channel = clients.connect(address, self.token, service=service, tls=self.tls)
         self.server.resources.push_async_callback(channel.close)
         return channel
 

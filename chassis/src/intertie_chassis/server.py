@@ -17,10 +17,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from intertie_chassis import access, reflection
 from intertie_chassis.background import keep_running
+from intertie_chassis.callers import Callers
 from intertie_chassis.errors import StartupError
 from intertie_chassis.guard import Guard
 from intertie_chassis.health import Check, Health
 from intertie_chassis.identity import Verifier
+from intertie_chassis.listening import is_loopback
+from intertie_chassis.tls import server_credentials
+from intertie_chassis.tls_files import TlsFiles
 
 _log = structlog.get_logger()
 
@@ -60,6 +64,8 @@ class Server:
         drain_seconds: float = 20.0,
         max_concurrent_calls: int = 512,
         reuse_port: bool = False,
+        tls: TlsFiles | None = None,
+        callers: Callers | None = None,
     ) -> None:
         """Args:
         name: for the logs.
@@ -68,6 +74,8 @@ class Server:
         drain_seconds: how long a stopping server lets calls end that have begun.
         max_concurrent_calls: more than so many at once are refused as OVERLOADED.
         reuse_port: whether several processes may listen on the port.
+        tls: with them the server speaks TLS, and every caller needs a certificate.
+        callers: whose certificates are let in; default: Intertie's own services, and all modules.
         """
         self.name = name
         self.resources = AsyncExitStack()
@@ -76,7 +84,10 @@ class Server:
         """Set when the server begins to stop: handlers that wait for something to happen should answer at once."""
         self._listen = listen
         self._drain_seconds = drain_seconds
-        self._guard = Guard(verifier, max_calls=max_concurrent_calls)
+        self._tls = tls
+        self._guard = Guard(
+            verifier, callers=(callers or Callers()) if tls is not None else None, max_calls=max_concurrent_calls
+        )
         self._health = Health(name)
         self._service_names: list[str] = []
         self._background: dict[str, Callable[[], Awaitable[None]]] = {}
@@ -127,7 +138,7 @@ class Server:
         self._guard.allow(dict.fromkeys(reflection.PATHS, access.ANY_TOKEN))
         reflection.add([*self._service_names, "grpc.health.v1.Health"], self._server)
         try:
-            self.port = self._server.add_insecure_port(self._listen)
+            self.port = self._open_port()
         except RuntimeError as error:
             raise StartupError(f"{self.name} cannot listen on {self._listen}: is the port taken?") from error
         await self._server.start()
@@ -165,6 +176,18 @@ class Server:
             _log.info("stopping")
         finally:
             await self.stop()
+
+    def _open_port(self) -> int:
+        if self._tls is not None:
+            return self._server.add_secure_port(self._listen, server_credentials(self._tls))
+        if not is_loopback(self._listen):
+            # Not refused: behind it there may be a network of containers, or a mesh that encrypts by itself.
+            _log.warning(
+                "clear_text_listener",
+                address=self._listen,
+                advice="tokens cross this network in clear text; set INTERTIE_TLS_DIR (`intertie certs init`)",
+            )
+        return self._server.add_insecure_port(self._listen)
 
     def _begin(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         self._tasks.append(asyncio.create_task(keep_running(name, work), name=f"{self.name}: {name}"))

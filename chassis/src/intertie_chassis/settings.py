@@ -68,6 +68,23 @@ class Settings(BaseSettings):
     service_token_file: Path | None = Field(
         default=None, description="File that holds the service token; read again when it changes."
     )
+    tls_dir: Path | None = Field(
+        default=None,
+        description="Directory of certificates, as `intertie certs init` makes it: `<process>.pem`, `<process>.key` "
+        "and `ca.pem`. With it, or the next three, services speak TLS, and ask every caller for a certificate.",
+    )
+    tls_certificate: Path | None = Field(
+        default=None, description="This process's certificate, in PEM; read again when it changes, as are the next two."
+    )
+    tls_key: Path | None = Field(default=None, description="The private key of the certificate, in PEM.")
+    tls_ca: Path | None = Field(
+        default=None, description="Certificates of the authorities whose certificates are believed, in PEM."
+    )
+    tls_callers: str = Field(
+        default="",
+        description="Whose certificates may call this process, separated by commas: `service:gateway`, "
+        "`module:events`, `module:*`, or the URI in a certificate. Empty: Intertie's own services, and all modules.",
+    )
     drain_seconds: float = Field(
         default=20.0,
         ge=0,

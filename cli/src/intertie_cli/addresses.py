@@ -1,12 +1,12 @@
 """Where the processes listen: read, checked for being free, and handed to all of them."""
 
-import ipaddress
 import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
 
 from intertie_chassis.errors import StartupError
+from intertie_chassis.listening import is_loopback
 from intertie_cli.settings import SERVICES, CliSettings
 
 
@@ -52,17 +52,6 @@ def check_free(settings: CliSettings, parts: tuple[str, ...]) -> None:
             f"other programs listen where the suite would: {', '.join(taken)}; stop them (another `intertie up`?), "
             "or set other addresses"
         )
-
-
-def is_loopback(listen: str) -> bool:
-    """Whether only this machine can reach the address."""
-    host = listen.rpartition(":")[0].strip("[]")
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_free(listen: str, setting: str) -> bool:

@@ -15,6 +15,7 @@ import typer
 
 from intertie_chassis.errors import StartupError, Unavailable
 from intertie_chassis.identity import KeyRing
+from intertie_chassis.listening import is_loopback
 from intertie_cli import addresses, demo, owners
 from intertie_cli.journal import Journal
 from intertie_cli.session import Session
@@ -65,12 +66,12 @@ async def run_suite(
 
 def _refuse_a_public_demo(settings: CliSettings) -> None:
     """Raises StartupError when others than this machine could reach the demo."""
-    if not addresses.is_loopback(settings.gateway_listen):
+    if not is_loopback(settings.gateway_listen):
         raise StartupError(
             f"the demo's secret is public and its pushes need none, so --demo is refused on {settings.gateway_listen}: "
             "let the gateway listen on the loopback (INTERTIE_GATEWAY_LISTEN=127.0.0.1:8080), or leave --demo out"
         )
-    if settings.demo_listen and not addresses.is_loopback(settings.demo_listen):
+    if settings.demo_listen and not is_loopback(settings.demo_listen):
         raise StartupError(
             f"the demo's token is public, so --demo is refused on {settings.demo_listen}: "
             "let its API listen on the loopback (INTERTIE_DEMO_LISTEN=127.0.0.1:8090), or leave one of the two out"

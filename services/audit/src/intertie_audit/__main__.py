@@ -23,7 +23,7 @@ async def serve(settings: AuditSettings) -> None:
     server.resources.push_async_callback(database.close)
     store = Store(database)
     tail = Tail(store, most_followers=settings.audit_most_tails)
-    service = AuditService(store, tail, Systems(process.connect(settings.registry_address)))
+    service = AuditService(store, tail, Systems(process.connect("registry")))
     server.add(audit_pb2_grpc.add_AuditServiceServicer_to_server, service, DESCRIPTOR)
     server.ready_when("schema", MIGRATIONS.readiness(database, settings.table_prefix))
     await process.run()

@@ -21,7 +21,7 @@ async def serve(settings: IngestSettings) -> None:
         table_prefix=settings.table_prefix,
     )
     server.resources.push_async_callback(database.close)
-    registry, audit = process.connect(settings.registry_address), process.connect(settings.audit_address)
+    registry, audit = process.connect("registry"), process.connect("audit")
     assemble(server, settings, database, process.verifier, registry, audit)
     await process.run()
 

@@ -23,9 +23,9 @@ async def serve(settings: MapperSettings) -> None:
     mapper = Mapper(
         settings,
         database,
-        registry=process.connect(settings.registry_address),
-        ingest=process.connect(settings.ingest_address),
-        audit=process.connect(settings.audit_address),
+        registry=process.connect("registry"),
+        ingest=process.connect("ingest"),
+        audit=process.connect("audit"),
     )
     server.add(mapper_pb2_grpc.add_MapperServiceServicer_to_server, mapper.service, DESCRIPTOR)
     server.ready_when("schema", MIGRATIONS.readiness(database, settings.table_prefix))

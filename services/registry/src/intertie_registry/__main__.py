@@ -22,8 +22,8 @@ async def compose(settings: RegistrySettings) -> Server:
     server = process.server
     database = await Database.open(settings.database_url_for("registry"), table_prefix=prefix)
     server.resources.push_async_callback(database.close)
-    mapper = Mapper(process.connect(settings.mapper_address))
-    audit = Audit(process.connect(settings.audit_address))
+    mapper = Mapper(process.connect("mapper"))
+    audit = Audit(process.connect("audit"))
     stores = Stores.on(database, prefix, poll_seconds=settings.registry_poll_seconds)
     server.add(
         registry_pb2_grpc.add_RegistryServiceServicer_to_server,

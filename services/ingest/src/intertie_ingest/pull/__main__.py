@@ -22,9 +22,9 @@ async def serve(settings: PullSettings) -> None:
         server,
         settings,
         database,
-        process.connect(settings.registry_address),
-        process.connect(settings.ingest_address),
-        process.connect(settings.audit_address),
+        process.connect("registry"),
+        process.connect("ingest"),
+        process.connect("audit"),
     )
     await process.run()
 
