@@ -2,23 +2,25 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
 
-from intertie_chassis.errors import Internal, IntertieError, Unavailable
+from intertie_chassis.errors import Internal, IntertieError, Unauthenticated, Unavailable
 from intertie_chassis.ids import new_ulid
 from intertie_chassis.outbox import Outbox
 from intertie_chassis.principals import Principal
-from intertie_ingest.configuration import Configuration
+from intertie_ingest.configuration import CompiledSystem, Configuration
 from intertie_ingest.delivery import Desk, Pushed
-from intertie_ingest.errors import Clash, Overloaded, Refused
+from intertie_ingest.errors import Clash, Overloaded, RateLimited, Refused
 from intertie_ingest.folding import Fold
 from intertie_ingest.model import Accepted, Delivery, RawDelivery
 from intertie_ingest.rejections import Rejections
 from intertie_ingest.snapshot import Snapshot
 from intertie_ingest.store import Store
+from intertie_ingest.turnstile import Turnstile
 from intertie_ingest.wakeup import Wakeup
 
 Result = Accepted | IntertieError
@@ -57,6 +59,7 @@ class Acceptor:
         principal_of: Callable[[str], Principal],
         entries: Callable[[Fold], bytes | None],
         limits: Limits,
+        turnstile: Turnstile | None = None,
     ) -> None:
         """`principal_of` tells whom a bearer token speaks for, `entries` makes the audit's message of a group."""
         self._store = store
@@ -67,8 +70,11 @@ class Acceptor:
         self._principal_of = principal_of
         self._entries = entries
         self._limits = limits
+        self._turnstile = turnstile or Turnstile()
         self._slots = asyncio.Semaphore(limits.groups)
         self._waiting = 0
+        self._waiting_of: Counter[int] = Counter()
+        """By system, how many of the groups that wait hold deliveries of it."""
         self._slow: set[str] = set()
         """Systems of which a small delivery took long: their filters are heavy."""
 
@@ -77,16 +83,22 @@ class Acceptor:
         desk = self._desk()
         results: list[Result | None] = [None] * len(raws)
         passed: list[tuple[int, Delivery]] = []
-        for index, raw in enumerate(raws):
-            try:
-                passed.append((index, await self._taken(desk, raw)))
-            except IntertieError as error:
-                results[index] = error
-            except Exception:
-                # Whatever it is that nobody thought of: it is this delivery's alone.
-                _log.exception("a delivery cannot be judged", system=raw.system, request_id=raw.request_id)
-                results[index] = Internal(metadata={"request_id": raw.request_id})
-        committed = await self._commit_all([delivery for _, delivery in passed])
+        try:
+            for index, raw in enumerate(raws):
+                try:
+                    delivery = await self._taken(desk, raw)
+                    self._enter(desk, delivery)
+                    passed.append((index, delivery))
+                except IntertieError as error:
+                    results[index] = error
+                except Exception:
+                    # Whatever it is that nobody thought of: it is this delivery's alone.
+                    _log.exception("a delivery cannot be judged", system=raw.system, request_id=raw.request_id)
+                    results[index] = Internal(metadata={"request_id": raw.request_id})
+            committed = await self._commit_all([delivery for _, delivery in passed])
+        finally:
+            for _, delivery in passed:
+                self._turnstile.leave(delivery.system_id)
         for (index, _), result in zip(passed, committed, strict=True):
             results[index] = result
         done = [result for result in results if result is not None]
@@ -98,16 +110,32 @@ class Acceptor:
         desk = self._desk()
         try:
             delivery = desk.take_pushed(raw, pushed, principal, key)
+            self._enter(desk, delivery)
         except IntertieError as error:
             self._reject(raw, pushed.system if pushed.system in desk.configuration.by_name else "", error)
             raise
-        (result,) = await self._commit_all([delivery])
+        try:
+            (result,) = await self._commit_all([delivery])
+        finally:
+            self._turnstile.leave(delivery.system_id)
         if isinstance(result, IntertieError):
             self._reject(raw, delivery.system, result)
             raise result
         return result
 
     async def _taken(self, desk: Desk, raw: RawDelivery) -> Delivery:
+        """Takes a delivery, unless its address has failed too often; counts it when it fails to be verified."""
+        self._turnstile.require_few_failures(raw.peer)
+        try:
+            return await self._judged(desk, raw)
+        except Unauthenticated:
+            self._turnstile.failed(raw.peer)
+            raise
+
+    def _enter(self, desk: Desk, delivery: Delivery) -> None:
+        self._turnstile.enter(delivery.system_id, desk.configuration.by_id[delivery.system_id].terms)
+
+    async def _judged(self, desk: Desk, raw: RawDelivery) -> Delivery:
         """Takes a delivery; in a thread if that may last, so that others are answered meanwhile."""
         if len(raw.body) > _LARGE_BYTES or raw.system in self._slow:
             return await asyncio.to_thread(desk.take, raw)
@@ -120,19 +148,39 @@ class Acceptor:
 
     def _desk(self) -> Desk:
         return Desk(
-            self._snapshot.configuration(), self._principal_of, new_ulid, time.time(), self._limits.max_body_bytes
+            self._snapshot.configuration(),
+            self._principal_of,
+            new_ulid,
+            time.time(),
+            self._limits.max_body_bytes,
+            admit=self._admit,
         )
 
+    def _admit(self, system: CompiledSystem) -> None:
+        self._turnstile.admit(system.id, system.terms)
+
     async def _commit_all(self, deliveries: list[Delivery]) -> list[Result]:
+        """One result a delivery. A system whose groups fill half of the places that wait gets no further one, so that
+        one that floods keeps no other out.
+        """
+        share = max(1, self._limits.waiting // 2)
+        flooding = {system for system, groups in self._waiting_of.items() if groups >= share}
+        if flooding and any(delivery.system_id in flooding for delivery in deliveries):
+            others = iter(await self._commit_all([one for one in deliveries if one.system_id not in flooding]))
+            refused = RateLimited("too many deliveries of the system are waiting; send fewer at once", retry_after=1)
+            return [refused if one.system_id in flooding else next(others) for one in deliveries]
         if not deliveries:
             return []
         if self._waiting >= self._limits.waiting:
             return [Overloaded(retry_after=1)] * len(deliveries)
+        systems = {delivery.system_id for delivery in deliveries}
         self._waiting += 1
+        self._waiting_of.update(systems)
         try:
             await self._slots.acquire()
         finally:
             self._waiting -= 1
+            self._waiting_of -= Counter(systems)
         try:
             return [result for group in _groups(deliveries) for result in await self._commit(group)]
         finally:

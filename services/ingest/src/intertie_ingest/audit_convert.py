@@ -31,10 +31,15 @@ def entries_of_group(folded: Fold) -> bytes | None:
 
 
 def entries_of_rejections(rejections: Sequence[Rejection]) -> bytes:
-    """An entry for each row of refusals, with the number of refusals that it adds."""
+    """An entry for each of these, with the number of refusals that it adds to those that were told before."""
     request = audit_pb2.AppendEntriesRequest()
     for rejection in rejections:
-        payload = {"count": rejection.count, "source": rejection.source, "last_digest": rejection.digest.hex()}
+        payload = {
+            "count": rejection.count,
+            "minute": f"{rejection.minute:%Y-%m-%dT%H:%MZ}",
+            "source": rejection.source,
+            "last_digest": rejection.digest.hex(),
+        }
         entry = request.entries.add(
             entry_id=new_ulid(),
             system=rejection.system,

@@ -9,6 +9,22 @@ class WrongSecret(errors.Unauthenticated):
     # One text for an unknown system, an inactive one, and no, a wrong or an ambiguous secret: names cannot be sounded.
 
 
+class SourceNotAllowed(WrongSecret):
+    """The delivery came from an address that its connection does not allow."""
+
+    #: what the log of rejections calls it; the sender is told what a wrong secret is told, to the letter
+    noted_reason = "SOURCE_NOT_ALLOWED"
+
+    def __init__(self) -> None:
+        super().__init__(WrongSecret().message)
+
+
+class RateLimited(errors.ResourceExhausted):
+    """More comes than the limit of the system or of the address allows; try again later."""
+
+    reason = "RATE_LIMITED"
+
+
 class RepeatedHeader(errors.InvalidArgument):
     """A header that must stand once stands more than once."""
 

@@ -13,7 +13,7 @@ from intertie_chassis.outbox import Outbox
 from intertie_ingest.model import Rejection, Route
 from intertie_ingest.tables import Tables
 
-_PRUNED_AT_ONCE = 10_000
+_PRUNED_AT_ONCE = 5000
 
 
 class RejectionStore:
@@ -24,8 +24,8 @@ class RejectionStore:
         self._table = tables.rejections
         self._outbox = outbox
 
-    async def add(self, rejections: Sequence[Rejection], message: bytes) -> None:
-        """Adds to the counts, and puts the audit's message into the outbox. Raises Unavailable."""
+    async def add(self, rejections: Sequence[Rejection], message: bytes | None) -> None:
+        """Adds to the counts, and puts the audit's message, if there is one, into the outbox. Raises Unavailable."""
         rows = [
             {
                 "minute": rejection.minute,
@@ -45,8 +45,10 @@ class RejectionStore:
         statement = self._upsert()
 
         async def work(connection: AsyncConnection) -> None:
-            await connection.execute(statement, rows)
-            await self._outbox.append(connection, message)
+            if rows:
+                await connection.execute(statement, rows)
+            if message is not None:
+                await self._outbox.append(connection, message)
 
         await self._database.transaction(work)
 
@@ -54,13 +56,16 @@ class RejectionStore:
         """Deletes rows of minutes before this one, some at a time. Raises Unavailable."""
         table = self._table
 
-        async def work(connection: AsyncConnection) -> None:
+        async def work(connection: AsyncConnection) -> int:
             query = select(table.c.id).where(table.c.minute < before).order_by(table.c.minute).limit(_PRUNED_AT_ONCE)
             old = (await connection.scalars(query)).all()
             if old:
                 await connection.execute(delete(table).where(table.c.id.in_(sorted(old))))
+            return len(old)
 
-        await self._database.transaction(work)
+        # Until none is left: what an hour adds may be more than one statement should delete.
+        while await self._database.transaction(work) == _PRUNED_AT_ONCE:
+            pass
 
     async def page(self, system: str, reason: str, before: int | None, size: int) -> list[Rejection]:
         """The newest first; those of a number below `before`. Raises Unavailable."""
