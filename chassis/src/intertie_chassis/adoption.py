@@ -11,10 +11,12 @@ from typing import TextIO
 
 import structlog
 from sqlalchemy import Table as SqlTable
+from sqlalchemy import exc
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateTable
 
 from intertie_chassis.database import Database
+from intertie_chassis.database_errors import is_away
 from intertie_chassis.errors import FailedPrecondition
 from intertie_chassis.existing import Column, ForeignKey, Index, Table, literal, quote, read_tables
 from intertie_chassis.migrations import Migrations
@@ -49,6 +51,8 @@ class Step:
 
     statement: str
     reason: str
+    #: whether the adoption goes on, with a remark, when the server does not allow it
+    may_be_refused: bool = False
 
 
 class Plan:
@@ -77,9 +81,9 @@ class Plan:
         present = self.table(table)
         return present is not None and column in present.columns
 
-    def run(self, statement: str, reason: str) -> None:
+    def run(self, statement: str, reason: str, *, may_be_refused: bool = False) -> None:
         """Plans any statement; the caller has found out that it is needed."""
-        self.steps.append(Step(statement, reason))
+        self.steps.append(Step(statement, reason, may_be_refused))
 
     def remark(self, text: str) -> None:
         """Has the operator told of something that no statement mends."""
@@ -284,7 +288,7 @@ async def adopt_database(
         for step in plan.steps:
             stream.write(f"-- {step.reason}\n{step.statement};\n")
             if not dry_run:
-                await connection.exec_driver_sql(step.statement, execution_options={"no_parameters": True})
+                await _execute(connection, step, plan)
         if not dry_run and not is_known:
             await migrations.stamp(connection, table_prefix)
         if not plan.steps:
@@ -293,6 +297,15 @@ async def adopt_database(
             stream.write(f"-- LOOK AT THIS: {remark}\n")
     _log.info("adopted", owner=migrations.owner, statements=len(plan.steps), dry_run=dry_run)
     return plan.steps
+
+
+async def _execute(connection: AsyncConnection, step: Step, plan: Plan) -> None:
+    try:
+        await connection.exec_driver_sql(step.statement, execution_options={"no_parameters": True})
+    except exc.DBAPIError as error:
+        if not step.may_be_refused or is_away(error):
+            raise
+        plan.remark(f"the server refused this ({error.orig}): {step.statement}")
 
 
 def _same(now: object, asked: object) -> bool:

@@ -1,8 +1,10 @@
 """What the log of an existing deployment needs to become ours, with every row kept and PHP's own inserts still legal.
 
-It ends as migration 0001 makes it anew; a test holds the two together. A later migration adds to both.
+It ends as the migrations make it anew; a test holds the two together. A later migration adds to both.
 """
 
+from intertie_audit.migrations.chain_tables import ORIGIN, ChainTables
+from intertie_audit.migrations.triggers import triggers
 from intertie_chassis.adoption import Plan
 
 LOGS = "integration_query_logs"
@@ -34,3 +36,24 @@ async def plan(plan: Plan) -> None:
     plan.add_unique(LOGS, "intertie_entry_id", ["entry_id"], "an entry that is sent twice is kept once")
     for column in _INDEXED:
         plan.add_index(LOGS, f"intertie_{column}", [column], "lists are filtered by it")
+    await _plan_chain(plan)
+
+
+async def _plan_chain(plan: Plan) -> None:
+    """The chain's tables, the mark up to where the log was there before it, and the triggers, which come last."""
+    is_new = plan.table(ORIGIN) is None
+    for table in ChainTables(plan.prefix).metadata.sorted_tables:
+        plan.create_table(table, "the log is chained, so that no change of it goes unseen")
+    mark = f"INSERT INTO {plan.name(ORIGIN)} SELECT COALESCE(MAX(`id`), 0) FROM {plan.name(LOGS)}"
+    reason = "rows up to here were in the log before there was a chain"
+    if is_new:
+        plan.run(mark, reason)
+    else:
+        await plan.run_when(f"SELECT COUNT(*) = 0 FROM {plan.name(ORIGIN)}", mark, reason)
+    result = await plan.connection.exec_driver_sql(
+        "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()"
+    )
+    present = set(result.scalars().all())
+    for name, statement in triggers(plan.prefix, "mysql").items():
+        if name not in present:
+            plan.run(statement, "what is in the log stays as it is", may_be_refused=True)

@@ -1,0 +1,98 @@
+"""Reads the chain and its checkpoints. Nothing here writes: the seal store appends, and nobody updates or deletes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, func, select
+
+from intertie_audit.chain import START, Checkpoint, Link, Place, read_checkpoint
+from intertie_audit.migrations.chain_tables import ChainTables
+from intertie_chassis.database import Database
+
+_IDS_A_LOOK = 1000
+
+
+class ChainStore:
+    """The chain, as it stands in the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._tables = ChainTables(database.table_prefix)
+
+    async def end(self) -> Place:
+        """The last place of the chain and its head; place 0 with START when there is none."""
+        chain = self._tables.chain.c
+        query = select(chain.sequence, chain.head).order_by(chain.sequence.desc()).limit(1)
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return Place(0, START) if row is None else Place(row.sequence, row.head)
+
+    async def head_at(self, sequence: int) -> bytes | None:
+        """The head that is stored at a place; START at 0; None where there is no link."""
+        if sequence == 0:
+            return START
+        chain = self._tables.chain.c
+        async with self._database.read() as connection:
+            head: bytes | None = await connection.scalar(select(chain.head).where(chain.sequence == sequence))
+        return head
+
+    async def links(self, first: int, last: int, limit: int = 1000) -> list[Link]:
+        """At most `limit` links from place `first` to `last`, both inclusive, in order; gaps are left out."""
+        chain = self._tables.chain
+        query = select(chain).where(chain.c.sequence.between(first, last)).order_by(chain.c.sequence).limit(limit)
+        async with self._database.read() as connection:
+            return [_link(row) for row in (await connection.execute(query)).all()]
+
+    async def notes(self, after: int = 0, limit: int = 1000) -> list[Link]:
+        """At most `limit` links that are about no single entry (`found`, `expired` and others), in order."""
+        chain = self._tables.chain
+        query = select(chain).where(chain.c.entry_id.is_(None), chain.c.sequence > after)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query.order_by(chain.c.sequence).limit(limit))).all()
+        return [_link(row) for row in rows]
+
+    async def sequences(self, entry_ids: Sequence[int]) -> dict[int, int]:
+        """The places of these rows of the log, by their number; those without a link of their own are left out."""
+        chain = self._tables.chain.c
+        places: dict[int, int] = {}
+        async with self._database.read() as connection:
+            for start in range(0, len(entry_ids), _IDS_A_LOOK):
+                some = entry_ids[start : start + _IDS_A_LOOK]
+                rows = await connection.execute(select(chain.entry_id, chain.sequence).where(chain.entry_id.in_(some)))
+                places.update((row.entry_id, row.sequence) for row in rows.all())
+        return places
+
+    async def checkpoints(self, limit: int = 1000, *, before: int | None = None) -> list[Checkpoint]:
+        """At most `limit` checkpoints, the newest first, of places below `before`. Rows that nothing can be read from
+        are left out here; verification finds them."""
+        table = self._tables.checkpoints
+        query = select(table).order_by(table.c.sequence.desc()).limit(limit)
+        if before is not None:
+            query = query.where(table.c.sequence < before)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).all()
+        return [checkpoint for row in rows if (checkpoint := _checkpoint(row)) is not None]
+
+    async def checkpoint_from(self, sequence: int) -> Checkpoint | None:
+        """The first checkpoint at a place or after it; None when none is signed yet."""
+        table = self._tables.checkpoints
+        query = select(table).where(table.c.sequence >= sequence).order_by(table.c.sequence).limit(1)
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return None if row is None else _checkpoint(row)
+
+    async def newest_checkpoint(self) -> int:
+        """The place of the newest checkpoint; 0 when there is none."""
+        async with self._database.read() as connection:
+            return int(await connection.scalar(select(func.max(self._tables.checkpoints.c.sequence))) or 0)
+
+
+def _link(row: Row[Any]) -> Link:
+    return Link(**row._mapping)
+
+
+def _checkpoint(row: Row[Any]) -> Checkpoint | None:
+    try:
+        return read_checkpoint(row.signed_text, row.signature)
+    except (TypeError, ValueError):
+        return None
