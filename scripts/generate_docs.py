@@ -1,15 +1,17 @@
-"""Generate docs/errors.md, docs/settings.md and openapi.json; with --check, only say whether they are current."""
+"""Generate the reference pages of docs/ and openapi.json; with --check, only say whether they are current."""
 
 import argparse
 import sys
 from pathlib import Path
 
+import access_page
 import errors_page
 import openapi_page
 import settings_page
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {
+    "docs/access.md": access_page.render,
     "docs/errors.md": errors_page.render,
     "docs/settings.md": settings_page.render,
     "gateway/src/intertie_gateway/openapi.json": openapi_page.render,
