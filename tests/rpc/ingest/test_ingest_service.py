@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,12 @@ from google.rpc import error_details_pb2
 from ingest_samples import INCIDENT, SECRET, mapping, system
 from intertie.ingest.v1 import ingest_pb2, queue_pb2
 from intertie_chassis import errors as chassis_errors
+from intertie_chassis.clock import utc_now
+from intertie_chassis.database import Database
 from intertie_chassis.paging import encode_token
+from intertie_ingest.retention import Retention
+from intertie_ingest.retention_store import RetentionStore
+from intertie_ingest.tables import Tables
 from waiting import eventually
 
 
@@ -203,6 +209,35 @@ async def test_lists_page_and_filter(rig: Any) -> None:
         with pytest.raises(chassis_errors.IntertieError) as caught:
             await call(bad)
         assert caught.value.reason == cause
+
+
+async def test_a_delivery_whose_body_has_expired_says_so(rig: Any, database_url: str) -> None:
+    """Digest, size and key are told as before; its repetition is a duplicate."""
+    (accepted,) = await rig.accept(webhook(key="k"))
+    lease = await rig.lease()
+    (record,) = lease.records
+    settled = queue_pb2.Settlement(id=record.id, revision=record.revision, outcome=queue_pb2.Settlement.OUTCOME_SYNCED)
+    await rig.queue().SettleRecords(
+        queue_pb2.SettleRecordsRequest(lease_token=lease.lease_token, settlements=[settled])
+    )
+    request = ingest_pb2.GetDeliveryRequest(delivery_id=accepted.acceptance.delivery_id)
+    before = await rig.ingest("viewer").GetDelivery(request)
+    assert not before.is_body_expired
+    database = await Database.open(database_url, table_prefix=rig.settings.table_prefix)
+    store = RetentionStore(database, Tables.named(rig.settings.table_prefix))
+    await Retention(store, 30, 400, clock=lambda: utc_now() + timedelta(days=31)).round()
+    await database.close()
+    after = await rig.ingest("viewer").GetDelivery(request)
+    assert (after.body, after.is_body_expired) == (b"", True)
+    (listed,) = (await rig.ingest().ListDeliveries(ingest_pb2.ListDeliveriesRequest())).deliveries
+    assert listed.is_body_expired
+    before.ClearField("body")
+    after.ClearField("is_body_expired")
+    assert after == before
+    (again,) = await rig.accept(webhook(key="k"))
+    assert again.acceptance.duplicate
+    (other,) = await rig.accept(webhook({"id": 2}, key="k"))
+    assert reason(other) == "DELIVERY_KEY_REUSED"
 
 
 async def test_the_cache_is_for_those_with_a_grant(rig: Any) -> None:

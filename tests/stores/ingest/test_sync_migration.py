@@ -14,6 +14,7 @@ from intertie_chassis.outbox import Outbox
 from intertie_ingest.adopt import plan
 from intertie_ingest.audit_convert import entries_of_group
 from intertie_ingest.migrations import MIGRATIONS
+from intertie_ingest.migrations.retention_index import AGE_INDEX, DELIVERIES
 from intertie_ingest.queue_store import QueueStore
 from intertie_ingest.store import Store
 from intertie_ingest.syncs.model import RunState
@@ -38,6 +39,7 @@ CREATE TABLE {PREFIX}external_data_cache (
   UNIQUE KEY unique_external_record (system_id, external_id, mapping_id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci
 """
+LATER = ("0002", "0003")
 SYNC_TABLES = ("sync_runs", "sync_run_failures", "sync_cursors")
 
 
@@ -60,6 +62,8 @@ async def to_first_revision(database: Database) -> None:
     for table in SYNC_TABLES:
         await run(database, f"DROP TABLE {PREFIX}{table}")
     await run(database, f"ALTER TABLE {PREFIX}external_data_cache DROP COLUMN sync_run_id")
+    on_mysql = database.dialect == "mysql"
+    await run(database, f"DROP INDEX {AGE_INDEX}" + (f" ON {PREFIX}{DELIVERIES}" if on_mysql else ""))
     await run(database, f"UPDATE {PREFIX}ingest_schema_versions SET version_num = '0001'")
 
 
@@ -111,9 +115,9 @@ async def test_a_database_of_the_first_revision_is_upgraded(database: Database) 
     """Its rows stay; code of the first revision goes on, before and after."""
     await MIGRATIONS.upgrade(database, PREFIX)
     await to_first_revision(database)
-    assert (await MIGRATIONS.state(database, PREFIX)).pending == ("0002",)
+    assert (await MIGRATIONS.state(database, PREFIX)).pending == LATER
     await deliver(database, "before")
-    assert await MIGRATIONS.upgrade(database, PREFIX) == ("0002",)
+    assert await MIGRATIONS.upgrade(database, PREFIX) == LATER
     assert await MIGRATIONS.upgrade(database, PREFIX) == ()
     await deliver(database, "after")
     rows = await run(database, f"SELECT external_id, sync_run_id FROM {PREFIX}external_data_cache ORDER BY id")
@@ -127,7 +131,7 @@ async def test_an_upgrade_that_broke_off_goes_on(database: Database) -> None:
     for table in SYNC_TABLES[1:]:
         await run(database, f"DROP TABLE {PREFIX}{table}")
     await run(database, f"UPDATE {PREFIX}ingest_schema_versions SET version_num = '0001'")
-    assert await MIGRATIONS.upgrade(database, PREFIX) == ("0002",)
+    assert await MIGRATIONS.upgrade(database, PREFIX) == LATER
     await check_a_sync(database, 0)
 
 
@@ -146,9 +150,9 @@ async def test_what_was_adopted_before_is_upgraded(existing: Database) -> None:
     printed = await adopt(existing)
     assert "ADD COLUMN `sync_run_id`" in printed
     assert "CREATE TABLE" in printed
-    assert await MIGRATIONS.upgrade(existing, PREFIX) == ("0002",)
+    assert await MIGRATIONS.upgrade(existing, PREFIX) == LATER
     await to_first_revision(existing)
-    assert await MIGRATIONS.upgrade(existing, PREFIX) == ("0002",)
+    assert await MIGRATIONS.upgrade(existing, PREFIX) == LATER
     assert "nothing to do" in await adopt(existing)
     await check_a_sync(existing, 1)
 
@@ -156,10 +160,10 @@ async def test_what_was_adopted_before_is_upgraded(existing: Database) -> None:
 async def test_both_ways_make_the_same_tables(existing: Database) -> None:
     """Column for column, index for index."""
     await adopt(existing)
-    shown = [(await run(existing, f"SHOW CREATE TABLE {PREFIX}{table}"))[0][1] for table in SYNC_TABLES]
+    shown = [(await run(existing, f"SHOW CREATE TABLE {PREFIX}{table}"))[0][1] for table in (*SYNC_TABLES, DELIVERIES)]
     await to_first_revision(existing)
     await MIGRATIONS.upgrade(existing, PREFIX)
-    again = [(await run(existing, f"SHOW CREATE TABLE {PREFIX}{table}"))[0][1] for table in SYNC_TABLES]
+    again = [(await run(existing, f"SHOW CREATE TABLE {PREFIX}{table}"))[0][1] for table in (*SYNC_TABLES, DELIVERIES)]
 
     def lines(tables: list[str]) -> list[list[str]]:
         return [sorted(line.rstrip(",") for line in one.splitlines()) for one in tables]

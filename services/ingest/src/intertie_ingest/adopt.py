@@ -8,6 +8,7 @@ from intertie_ingest.migrations.first_tables import (
     exact_collation,
     first_tables,
 )
+from intertie_ingest.migrations.retention_index import AGE_COLUMNS, AGE_INDEX, DELIVERIES
 from intertie_ingest.migrations.sync_tables import RUN_COLUMN, sync_tables
 
 CACHE = "external_data_cache"
@@ -66,6 +67,7 @@ async def plan(plan: Plan) -> None:
             plan.create_table(table, "deliveries, how they ended, refusals, and the outbox to audit")
     for table in sync_tables(plan.prefix, plan.is_mariadb).sorted_tables:
         plan.create_table(table, "sync runs, what failed in them, and how far each mapping has been synced")
+    plan.add_index(DELIVERIES, AGE_INDEX, AGE_COLUMNS, "finds what has been kept long enough")
 
 
 def _release_of(plan: Plan) -> str:

@@ -20,6 +20,8 @@ from intertie_ingest.migrations import MIGRATIONS
 from intertie_ingest.queue_store import QueueStore
 from intertie_ingest.rejection_store import RejectionStore
 from intertie_ingest.rejections import Rejections
+from intertie_ingest.retention import Retention
+from intertie_ingest.retention_store import RetentionStore
 from intertie_ingest.settings import IngestSettings
 from intertie_ingest.settlement_store import SettlementStore
 from intertie_ingest.snapshot import Snapshot
@@ -57,6 +59,8 @@ def assemble(
     server.run_in_background("configuration", lambda: snapshot.run(feed.watch))
     server.run_in_background("audit outbox", _once_ready(schema, lambda: outbox.drain(log.append, joined=True)))
     server.run_in_background("rejections", _once_ready(schema, rejections.run))
+    retention = Retention(RetentionStore(database, tables), settings.ingest_body_days, settings.ingest_delivery_days)
+    server.run_in_background("retention", _once_ready(schema, retention.run))
     server.run_in_background("held records", _once_ready(schema, _once_ready(snapshot.check, leases.release_held)))
     # After the last call and before the database is closed: what was refused last is told of too.
     server.resources.push_async_callback(rejections.flush)

@@ -49,6 +49,7 @@ def delivery(stored: StoredDelivery, configuration: Configuration, *, with_body:
         state=_STATES[stored.state],
         records=[_delivery_record(record, configuration) for record in stored.records],
         body=(stored.body or b"") if with_body else b"",
+        is_body_expired=stored.is_body_expired,
     )
     fill_time(message.received_at, stored.received_at)
     return message

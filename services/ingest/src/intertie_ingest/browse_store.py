@@ -1,12 +1,10 @@
 """The SQL of looking: deliveries with how they stand, cached records, and the replay of what was set aside."""
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import orjson
 from sqlalchemy import (
     ColumnElement,
     Row,
@@ -26,25 +24,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from intertie_chassis.clock import utc_now
 from intertie_chassis.database import Database
 from intertie_chassis.outbox import Outbox
-from intertie_ingest.model import (
-    ENDING_OF_STATUS,
-    Ending,
-    Fault,
-    RecordReason,
-    RecordState,
-    Reference,
-    Route,
-    Status,
-    StoredDelivery,
-    StoredRecord,
-)
+from intertie_ingest.model import ENDING_OF_STATUS, Ending, Status, StoredDelivery, StoredRecord
+from intertie_ingest.standing_store import Standings
 from intertie_ingest.tables import Tables
 
 _MOST_REPLAYED = 10_000
-_MOST_KEYS = 500
 _SKEW_MILLISECONDS = 3_600_000
 _ULID_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_REMOVED = Fault(RecordReason.RECORD_REMOVED.value, "", RecordReason.RECORD_REMOVED.sentence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +64,12 @@ class BrowseStore:
         self._database = database
         self._tables = tables
         self._outbox = outbox
+        self._standings = Standings(tables)
 
     async def deliveries(self, wanted: DeliveryFilter, before: str | None, size: int) -> list[StoredDelivery]:
         """The newest first, those with an id below `before`; without bodies. Raises Unavailable."""
         table = self._tables.deliveries
-        columns = [column for column in table.columns if column.name != "body"]
-        query = select(*columns).order_by(table.c.delivery_id.desc()).limit(size)
+        query = select(*self._standings.columns).order_by(table.c.delivery_id.desc()).limit(size)
         if before is not None:
             query = query.where(table.c.delivery_id < before)
         if wanted.system_id is not None:
@@ -103,14 +89,14 @@ class BrowseStore:
             query = query.where(self._stands(wanted.state))
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
-            return await self._with_records(connection, rows)
+            return await self._standings.of(connection, rows)
 
     async def delivery(self, delivery_id: str) -> StoredDelivery | None:
-        """One delivery with its body. Raises Unavailable."""
+        """One delivery with its body, unless that has expired. Raises Unavailable."""
         table = self._tables.deliveries
         async with self._database.read() as connection:
-            rows = (await connection.execute(select(table).where(table.c.delivery_id == delivery_id))).all()
-            found = await self._with_records(connection, rows)
+            query = select(*self._standings.columns, table.c.body).where(table.c.delivery_id == delivery_id)
+            found = await self._standings.of(connection, (await connection.execute(query)).all())
         return found[0] if found else None
 
     def _stands(self, state: Ending) -> ColumnElement[bool]:
@@ -121,71 +107,6 @@ class BrowseStore:
         lives = exists().where(cache.c.delivery_id == table.c.delivery_id, cache.c.sync_status.in_(statuses))
         ended = exists().where(endings.c.delivery_id == table.c.delivery_id, endings.c.ending == state.value)
         return or_(lives, ended)
-
-    async def _with_records(self, connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[StoredDelivery]:
-        """Each delivery with how its records stand: as the cache while it holds their state, else as they ended."""
-        places = {row.delivery_id: [Reference(*place) for place in orjson.loads(row.records)] for row in rows}
-        keys = {
-            (row.system_id, place.mapping_id, place.external_id) for row in rows for place in places[row.delivery_id]
-        }
-        live = await self._live(connection, sorted(keys))
-        ended: dict[tuple[str, Reference], RecordState] = {}
-        ids = [row.delivery_id for row in rows]
-        if ids:
-            endings = self._tables.endings
-            query = select(endings).where(endings.c.delivery_id.in_(ids)).order_by(endings.c.id)
-            for row in await connection.execute(query):
-                place = Reference(row.mapping_id, row.external_id, row.revision)
-                fault = Fault(row.reason, row.field or "", row.message or "") if row.reason else None
-                ended[row.delivery_id, place] = RecordState(place, Ending(row.ending), fault, row.superseded_by)
-        return [
-            StoredDelivery(
-                row.delivery_id,
-                row.system_id,
-                Route(row.route),
-                row.delivery_key,
-                bytes(row.digest),
-                row.size,
-                row.content_type,
-                row.source,
-                row.received_at,
-                bytes(body) if (body := row._mapping.get("body")) is not None else None,
-                tuple(
-                    ended.get((row.delivery_id, place))
-                    or _standing(place, live.get((row.system_id, place.mapping_id, place.external_id)))
-                    for place in places[row.delivery_id]
-                ),
-            )
-            for row in rows
-        ]
-
-    async def _live(
-        self, connection: AsyncConnection, keys: Sequence[tuple[int, int, str]]
-    ) -> dict[tuple[int, int, str], Any]:
-        cache = self._tables.cache.c
-        found: dict[tuple[int, int, str], Any] = {}
-        for start in range(0, len(keys), _MOST_KEYS):
-            grouped: dict[tuple[int, int], list[str]] = defaultdict(list)
-            for system, mapping, external_id in keys[start : start + _MOST_KEYS]:
-                grouped[system, mapping].append(external_id)
-            asked = [
-                and_(cache.system_id == system, cache.mapping_id == mapping, cache.external_id.in_(external_ids))
-                for (system, mapping), external_ids in grouped.items()
-            ]
-            query = select(
-                cache.system_id,
-                cache.mapping_id,
-                cache.external_id,
-                cache.revision,
-                cache.sync_status,
-                cache.delivery_id,
-                cache.error_reason,
-                cache.error_field,
-                cache.sync_error,
-            ).where(or_(*asked))
-            for row in (await connection.execute(query)).all():
-                found[row.system_id, row.mapping_id, row.external_id] = row
-        return found
 
     async def records(self, wanted: RecordFilter, after: tuple[datetime, int] | None, size: int) -> list[StoredRecord]:
         """The newest change first, those after the given change. Raises Unavailable."""
@@ -261,18 +182,6 @@ class BrowseStore:
         if wanted.is_waiting:
             conditions.append(cache.available_at.is_(None))
         return conditions
-
-
-def _standing(place: Reference, row: Any) -> RecordState:
-    if row is None:
-        return RecordState(place, Ending.SET_ASIDE, _REMOVED)
-    if row.revision != place.revision:
-        return RecordState(place, Ending.SUPERSEDED, None, row.delivery_id)
-    ending = ENDING_OF_STATUS[Status(row.sync_status)]
-    fault = None
-    if ending in (Ending.SET_ASIDE, Ending.SUPERSEDED):
-        fault = Fault(row.error_reason or "", row.error_field or "", row.sync_error or "")
-    return RecordState(place, ending, fault)
 
 
 def stored_record(row: Row[Any]) -> StoredRecord:

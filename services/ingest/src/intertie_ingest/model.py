@@ -313,6 +313,8 @@ class RecordState:
     ending: Ending
     fault: Fault | None = None
     superseded_by: str | None = None
+    #: whether the cache has another state of the record, or none: nothing more will come of this one
+    is_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,8 +330,10 @@ class StoredDelivery:
     content_type: str
     source: str
     received_at: datetime
+    #: None where it was not asked for, or has expired
     body: bytes | None
     records: tuple[RecordState, ...] = field(default=())
+    is_body_expired: bool = False
 
     @property
     def state(self) -> Ending:

@@ -1,6 +1,8 @@
 """What ingest reads from its environment beside the shared settings."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from intertie_chassis.settings import Settings
 
@@ -25,3 +27,26 @@ class IngestSettings(Settings):
         64, ge=1, description="Groups of deliveries that may wait for a commit; more are refused as OVERLOADED."
     )
     ingest_rejection_days: int = Field(30, ge=1, description="Days that the counts of refused deliveries are kept.")
+    ingest_body_days: int = Field(
+        30,
+        ge=1,
+        le=36_500,
+        description="Days that the bodies of deliveries are kept. Those of pending records stay, and those of records "
+        "that are set aside, for 30 days at the least.",
+    )
+    ingest_delivery_days: int = Field(
+        400,
+        ge=1,
+        le=36_500,
+        description="Days that deliveries are kept without their bodies: keys, digests and how their records ended. So "
+        "long a repetition is known; not less than `INTERTIE_INGEST_BODY_DAYS`.",
+    )
+
+    @model_validator(mode="after")
+    def _keys_outlive_bodies(self) -> Self:
+        if self.ingest_body_days > self.ingest_delivery_days:
+            raise ValueError(
+                f"INTERTIE_INGEST_BODY_DAYS ({self.ingest_body_days}) must not exceed INTERTIE_INGEST_DELIVERY_DAYS "
+                f"({self.ingest_delivery_days}): the body of a delivery cannot outlive it"
+            )
+        return self

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import and_, exc, insert, or_, select, update
+from sqlalchemy import and_, exc, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intertie_chassis.database import Database
@@ -106,8 +106,12 @@ class Store:
         """Rare, since it needs a repetition after a change of the mappings: one statement for each is fine."""
         table = self._tables.deliveries
         for new in rerouted:
+            # What is pending has its body: one that has expired comes back, the same bytes by their digest.
+            body = func.coalesce(table.c.body, new.delivery.body)
             await connection.execute(
-                update(table).where(table.c.delivery_id == new.delivery.delivery_id).values(records=_references(new))
+                update(table)
+                .where(table.c.delivery_id == new.delivery.delivery_id)
+                .values(records=_references(new), body=body)
             )
 
 
