@@ -128,7 +128,7 @@ class CompiledSystem:
     #: what is wrong with the stored configuration, for the log
     problems: tuple[str, ...] = ()
     #: from where and how often its deliveries are taken
-    terms: Terms = Terms()
+    terms: Terms = field(default_factory=Terms)
 
     def route(self, name: str) -> CompiledMapping | None:
         """The active mapping of this name; the first by id should SQL have made two."""
@@ -236,10 +236,12 @@ def _verification(stored: StoredSystem, problems: list[str]) -> tuple[dict[str, 
 
 def _terms(stored: StoredSystem, options: dict[str, Any], problems: list[str]) -> Terms | None:
     """The terms of the connection that verifies; None when they cannot be understood, so that nothing is let in."""
-    for connection in stored.connections:
-        # A number in another connection may be meant for somebody else; whoever meant us is to hear that it is not heard.
-        if connection.is_active and b"allowed_sources" in connection.config_json and "allowed_sources" not in options:
-            problems.append(f"connection {connection.id}: allowed_sources counts in the connection that verifies only")
+    if "allowed_sources" not in options:
+        problems.extend(
+            f"connection {connection.id}: allowed_sources counts only in the connection that verifies"
+            for connection in stored.connections
+            if connection.is_active and b'"allowed_sources"' in connection.config_json
+        )
     try:
         return compile_terms({name: options.get(name) for name in OPTIONS})
     except Unclear as error:
