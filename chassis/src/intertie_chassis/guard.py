@@ -31,6 +31,7 @@ from intertie_chassis.errors import (
 from intertie_chassis.identity import Verifier
 from intertie_chassis.ids import is_request_id, new_ulid
 from intertie_chassis.principals import Principal, peek_principal, set_principal
+from intertie_chassis.rechecks import Rechecks
 
 _log = structlog.get_logger()
 
@@ -74,6 +75,7 @@ class Guard(grpc.aio.ServerInterceptor):
         self._rules: dict[str, Rule] = {}
         self._guarded: dict[str, Handler] = {}
         self._streams: set[asyncio.Task[Any]] = set()
+        self.rechecks = Rechecks()
         self._is_stopping = False
 
     def allow(self, rules: dict[str, Rule]) -> None:
@@ -230,15 +232,15 @@ class _Call:
         except IntertieError as raised:
             error = raised
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling() and not self._guard.is_stopping_stream():
+            task, refusal = asyncio.current_task(), self._guard.rechecks.take_refusal()
+            if task is not None and task.cancelling() and not refusal and not self._guard.is_stopping_stream():
                 self._write_log(started, context, "CANCELLED")
                 raise
             # We end a stream, or the handler let the cancellation of something else escape. Unless it is answered, the
             # caller waits for ever (grpc #29248).
             if task is not None:
                 task.uncancel()
-            error = Unavailable("the call was interrupted; try again", retry_after=1)
+            error = refusal or Unavailable("the call was interrupted; try again", retry_after=1)
         except Exception as raised:
             _log.error("call failed", method=self._method, exc_info=raised)
             error = Internal()
@@ -264,6 +266,8 @@ class _Call:
                 set_principal(principal)
                 if checks_access:
                     self._rule.check(principal)
+                if self._is_stream:
+                    self._guard.rechecks.watch(lambda: self._guard.principal(context, self._guard.caller(context)))
             return await self._within_deadline(context, answer)
         finally:
             self._guard.leave(self._is_stream)

@@ -3,21 +3,24 @@
 The names that other parts need (principals, keys, token sources) can be had from here.
 """
 
-import base64
-import json
 import time
 from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import OKPKey
 
+from intertie_chassis import public_keys
 from intertie_chassis.errors import IntertieError, Unauthenticated, Unavailable
-from intertie_chassis.keys import ALGORITHM, ISSUER, KeyRing
+from intertie_chassis.key_files import FileVersion, version_of
+from intertie_chassis.keys import KeyRing
 from intertie_chassis.principals import Principal, current_principal, set_principal, split_role
+from intertie_chassis.public_keys import PublicKey
+from intertie_chassis.revocations import RevocationFile, Revocations
 from intertie_chassis.settings import Settings
+from intertie_chassis.signing_key import ALGORITHM, ISSUER, key_id_of
 from intertie_chassis.tokens import FileToken, FixedToken, MintedToken, TokenSource
 
 __all__ = [
@@ -42,17 +45,25 @@ _CLOCK_LEEWAY = 60
 class Verifier:
     """Turns bearer tokens into principals.
 
-    Verified tokens are remembered until they end, since Ed25519 costs more than the rest of a small call. The file of
-    keys is looked at again each second and whenever an unknown key is named; when it changed, everything remembered is
-    dropped: so removing a key from the set takes effect within a second.
+    Verified tokens are remembered until they end, since Ed25519 costs more than the rest of a small call. The files of
+    keys and of revocations are looked at again each second, that of keys also whenever an unknown key is named; when
+    one changed, everything remembered is dropped: so what is revoked or withdrawn is refused within a second.
     """
 
-    def __init__(self, jwks_path: Path | str) -> None:
+    def __init__(self, jwks_path: Path | str, *, told_path: Path | None = None) -> None:
+        """Args:
+        jwks_path: the file of public keys; ``revoked.json`` beside it says what is refused.
+        told_path: a file with what the feed of another machine has told, kept for the next start.
+        """
         self._path = Path(jwks_path)
-        self._keys: dict[str, OKPKey] = {}
-        self._seen: tuple[int, int, int] | None = None
-        self._looked_at = 0.0
-        self._cache: OrderedDict[str, Principal] = OrderedDict()
+        self._local = RevocationFile(self._path.parent / "revoked.json")
+        self._told = RevocationFile(told_path) if told_path is not None else None
+        self._told_now = Revocations()
+        self._revoked = Revocations()
+        self._keys: dict[str, PublicKey] = {}
+        self._seen: FileVersion | None = None
+        self._looked_at = float("-inf")
+        self._cache: OrderedDict[str, _Remembered] = OrderedDict()
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -60,86 +71,135 @@ class Verifier:
 
         Raises StartupError when they cannot be made.
         """
+        told = told_path(settings)
         if settings.identity_keys is not None:
-            return cls(settings.identity_keys)
+            return cls(settings.identity_keys, told_path=told)
         keys = KeyRing(settings.data_dir)
         keys.ensure()
-        return cls(keys.jwks_path)
+        return cls(keys.jwks_path, told_path=told)
 
     def verify(self, token: str) -> Principal:
         """Whom the token speaks for.
 
-        Raises Unauthenticated (one text for every cause but the end of its time), Unavailable when the keys
-        cannot be read at all.
+        Raises Unauthenticated (one text for every cause but the end of its time), Unavailable when the keys, or the
+        list of what is refused, cannot be read at all.
         """
-        now = time.monotonic()
-        if now - self._looked_at >= _LOOK_EVERY:
-            self._look(now)
-        principal = self._cache.get(token)
-        if principal is None:
-            principal = self._check(token)
-            self._cache[token] = principal
+        self._look_if_due()
+        remembered = self._cache.get(token)
+        if remembered is None:
+            remembered = self._check(token)
+            self._cache[token] = remembered
             if len(self._cache) > _MOST_CACHED:
                 self._cache.popitem(last=False)
         else:
             self._cache.move_to_end(token)
-        if principal.expires_at <= time.time():
+        if remembered.ends <= time.time():
             del self._cache[token]
             raise Unauthenticated("the token has expired; get a new one")
-        return principal
+        return remembered.principal
 
-    def _check(self, token: str) -> Principal:
+    def local_revocations(self) -> Revocations:
+        """What the file beside the keys refuses. Raises Unavailable when it cannot be read."""
+        self._look_if_due()
+        if self._local.is_lost:
+            raise _lost()
+        return self._local.present
+
+    def own_revocations(self) -> Revocations:
+        """What the files refuse that this process reads, as far as they could be read."""
+        self._look_if_due()
+        return self._local.present | (self._told.present if self._told is not None else Revocations())
+
+    def refuse(self, told: Revocations) -> None:
+        """Refuses these from now on, instead of those of the call before, and beside those of the files."""
+        self._told_now = told
+        self._join()
+
+    def _check(self, token: str) -> "_Remembered":
         refused = Unauthenticated("the token is not valid")
+        if self._local.is_lost or (self._told is not None and self._told.is_lost):
+            raise _lost()
         if len(token) > _MOST_CHARACTERS or not token.isascii():
             raise refused
         try:
-            # A bare key would be taken whatever kid the token names; the callback is asked per token.
-            decoded = jwt.decode(token, self._key_of(token), algorithms=[ALGORITHM])
+            key_id = key_id_of(token)
+            key = self._public_key(key_id)
+            # The key is ours by its id; one that the token itself brings or points at (jwk, jku, x5c) is never used.
+            claims = jwt.decode(token, key.key, algorithms=[ALGORITHM]).claims
         except (JoseError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise refused from error
-        claims = decoded.claims
         subject, role, token_id = claims.get("sub"), claims.get("role"), claims.get("jti")
-        issued, expires = claims.get("iat"), claims.get("exp")
+        issued, expires, begins = claims.get("iat"), claims.get("exp"), claims.get("nbf", 0)
         if not (isinstance(subject, str) and isinstance(role, str) and isinstance(token_id, str)):
             raise refused
-        if type(issued) is not int or type(expires) is not int or claims.get("iss") != ISSUER:
+        if not (type(issued) is type(expires) is type(begins) is int) or claims.get("iss") != ISSUER:
             raise refused
-        if issued > time.time() + _CLOCK_LEEWAY:
+        if max(issued, begins) > time.time() + _CLOCK_LEEWAY:
+            raise refused
+        if token_id in self._revoked.tokens or key_id in self._revoked.keys or key.not_after <= time.time():
             raise refused
         try:
-            return Principal.of(role, subject, token_id, expires)
+            principal = Principal.of(role, subject, token_id, expires)
         except IntertieError as error:
             raise refused from error
+        return _Remembered(principal, min(expires, key.not_after))
 
-    def _key_of(self, token: str) -> OKPKey:
-        header = json.loads(_unpadded(token.partition(".")[0]))
-        kid = header.get("kid") if isinstance(header, dict) else None
-        if not isinstance(kid, str):
-            raise ValueError("no kid")
-        if kid not in self._keys:
+    def _public_key(self, key_id: str) -> PublicKey:
+        if key_id not in self._keys:
             self._look(time.monotonic())
         if not self._keys:
             raise Unavailable(
                 "the identity keys cannot be read, so nobody can be authenticated; see INTERTIE_IDENTITY_KEYS",
                 retry_after=1,
             )
-        return self._keys[kid]
+        return self._keys[key_id]
+
+    def _look_if_due(self) -> None:
+        now = time.monotonic()
+        if now - self._looked_at >= _LOOK_EVERY:
+            self._look(now)
 
     def _look(self, now: float) -> None:
-        """Reads the file of keys if it changed; what was read before stays when it cannot be read now."""
+        """Reads the files that changed; what was read before stays when one cannot be read now."""
         self._looked_at = now
+        changed = self._local.look()
+        if self._told is not None:
+            changed = self._told.look() or changed
+        if changed:
+            self._join()
         try:
-            stat = self._path.stat()
-            seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-            if seen == self._seen:
+            seen = version_of(self._path)
+            if seen is None or seen == self._seen:
                 return
-            entries = json.loads(self._path.read_bytes())["keys"]
-            self._keys = {entry["kid"]: OKPKey.import_key(entry) for entry in entries if entry.get("crv") == "Ed25519"}
+            self._keys = public_keys.parse(self._path.read_bytes())
             self._seen = seen
             self._cache.clear()
         except (OSError, ValueError, KeyError, TypeError, AttributeError, JoseError):
             return
 
+    def _join(self) -> None:
+        joined = self.own_revocations() | self._told_now
+        if joined != self._revoked:
+            self._revoked = joined
+            self._cache.clear()
 
-def _unpadded(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    """A verified token."""
+
+    principal: Principal
+    ends: float
+    """When the token, or its key, ends; seconds since 1970."""
+
+
+def told_path(settings: Settings) -> Path:
+    """Where a process keeps what the feed has told it beyond its own file."""
+    return settings.data_dir / "revoked-elsewhere.json"
+
+
+def _lost() -> Unavailable:
+    return Unavailable(
+        "the list of revoked tokens cannot be read, so nobody can be authenticated; see revoked.json beside the keys",
+        retry_after=1,
+    )

@@ -5,7 +5,8 @@ A service's ``__main__`` makes one, adds its services to `server`, opens channel
 
 from intertie_chassis import clients
 from intertie_chassis.callers import Callers
-from intertie_chassis.identity import Verifier
+from intertie_chassis.identity import Verifier, told_path
+from intertie_chassis.identity_following import IdentityFollower
 from intertie_chassis.server import Server
 from intertie_chassis.settings import Settings
 from intertie_chassis.tls import token_for
@@ -37,6 +38,9 @@ class Process:
             tls=self.tls,
             callers=Callers.parse(settings.tls_callers),
         )
+        if name != "registry":
+            follower = IdentityFollower(self.connect("registry"), self.verifier, told_path(settings))
+            self.server.run_in_background("identities", follower.run)
 
     def connect(self, service: str) -> clients.Channel:
         """A channel to the service of this name, with this one's identity; closed when the server has stopped."""

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 from intertie_chassis.errors import StartupError, Unavailable
+from intertie_chassis.key_files import FileVersion, version_of
 from intertie_chassis.keys import KeyRing
 from intertie_chassis.settings import Settings
 
@@ -50,15 +51,14 @@ class FileToken(TokenSource):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: FileVersion | None = None
         self._text = ""
 
     def token(self) -> str:
         """The file's present token. Raises Unavailable when there never was one to read."""
         try:
-            stat = self._path.stat()
-            seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-            if seen != self._seen:
+            seen = version_of(self._path)
+            if seen is None or seen != self._seen:
                 self._text, self._seen = self._path.read_text().strip(), seen
         except OSError as error:
             if not self._text:
@@ -67,9 +67,8 @@ class FileToken(TokenSource):
 
 
 class MintedToken(TokenSource):
-    """Tokens signed here, valid for a day, a new one every hour."""
+    """Tokens signed here, valid for a day; a new one every hour, and when another key signs or tokens are revoked."""
 
-    _DAYS = 1.0
     _RENEW_AFTER = 3600.0
 
     def __init__(self, keys: KeyRing, role: str, subject: str | None = None) -> None:
@@ -78,11 +77,12 @@ class MintedToken(TokenSource):
         self._subject = subject
         self._text = ""
         self._minted_at = 0.0
+        self._version: object = None
 
     def token(self) -> str:
         """The present token. Raises StartupError when the signing key is lost."""
-        now = time.monotonic()
-        if not self._text or now - self._minted_at > self._RENEW_AFTER:
-            self._text = self._keys.issue(self._role, self._subject, days=self._DAYS)
-            self._minted_at = now
+        now, version = time.monotonic(), self._keys.version()
+        if not self._text or now - self._minted_at > self._RENEW_AFTER or version != self._version:
+            self._text = self._keys.mint(self._role, self._subject)
+            self._minted_at, self._version = now, version
         return self._text
