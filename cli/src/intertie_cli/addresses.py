@@ -22,6 +22,7 @@ def environment(settings: CliSettings, addresses: Mapping[str, str], log_format:
         "INTERTIE_DATA_DIR": str(settings.data_dir.absolute()),
         "INTERTIE_LOG_FORMAT": log_format,
         "INTERTIE_DEMO_LISTEN": settings.demo_listen,
+        **({"INTERTIE_TLS_DIR": str(settings.tls_dir.absolute())} if settings.tls_dir is not None else {}),
         **{f"INTERTIE_{part.upper()}_ADDRESS": address for part, address in addresses.items() if part in SERVICES},
     }
 

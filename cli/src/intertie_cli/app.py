@@ -5,6 +5,7 @@ from importlib.metadata import version
 import typer
 
 from intertie_cli import (
+    certs,
     checkpoints,
     connection_trials,
     connections,
@@ -54,6 +55,7 @@ for noun in (
     checkpoints.app,
     log.app,
     tokens.app,
+    certs.app,
     db.app,
 ):
     app.add_typer(noun)

@@ -5,8 +5,6 @@ INTERTIE_TLS_DIR names is such a directory.
 """
 
 import ipaddress
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from intertie_chassis import private_files
 from intertie_chassis.certificates import uri_of
 from intertie_chassis.errors import StartupError
 
@@ -57,11 +56,11 @@ class Authority:
 
     @classmethod
     def make(cls, directory: Path, days: int) -> "Authority":
-        """A new one. Raises StartupError when the directory has one, or cannot be written."""
-        if (directory / "ca.key").exists() or (directory / "ca.pem").exists():
+        """A new one. Raises StartupError when the directory holds certificates or keys, or cannot be written."""
+        if directory.is_dir() and any(path.suffix in (".pem", ".key") for path in directory.iterdir()):
             raise StartupError(
-                f"{directory} has a certificate authority already; remove the directory to make another, whose "
-                "certificates those of the present one will not believe"
+                f"{directory} holds certificates or keys already; name another directory, or remove it. Whoever has "
+                "certificates of one authority does not believe those of another"
             )
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Intertie private CA")])
@@ -178,19 +177,5 @@ def _write(directory: Path, name: str, certificate: x509.Certificate, key: ec.El
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    _replace(directory / f"{name}.key", private, 0o600)
-    _replace(directory / f"{name}.pem", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
-
-
-def _replace(path: Path, data: bytes, mode: int) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), mode)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    private_files.write(directory / f"{name}.key", private.decode())
+    private_files.write(directory / f"{name}.pem", certificate.public_bytes(serialization.Encoding.PEM).decode())

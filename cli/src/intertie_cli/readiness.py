@@ -5,13 +5,16 @@ import asyncio
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from intertie_chassis.tls import channel_to
+from intertie_chassis.tls_files import TlsFiles
+
 _SECONDS = 2.0
 
 
-async def service(address: str) -> bool:
-    """Whether the gRPC server says that it is serving."""
+async def service(address: str, name: str = "", tls: TlsFiles | None = None) -> bool:
+    """Whether the gRPC server of this name says that it is serving; asked over TLS when there are certificates."""
     try:
-        async with grpc.aio.insecure_channel(address) as channel:
+        async with channel_to(address, name, tls, ()) as channel:
             stub: health_pb2_grpc.HealthAsyncStub = health_pb2_grpc.HealthStub(channel)
             answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=_SECONDS)
     except grpc.aio.AioRpcError:

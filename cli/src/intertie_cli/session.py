@@ -7,6 +7,7 @@ from intertie.registry.v1 import registry_pb2_grpc
 from intertie_chassis import clients
 from intertie_chassis.errors import StartupError
 from intertie_chassis.identity import FileToken, FixedToken, KeyRing, TokenSource
+from intertie_chassis.tls_files import TlsFiles
 from intertie_cli.output import Printer
 from intertie_cli.settings import CliSettings
 
@@ -62,7 +63,13 @@ class Session:
         self.called.append(service)
         if service not in self._channels:
             address = self.settings.address_of(service)
-            self._channels[service] = clients.connect(address, token_of(self.settings), default_timeout=_SECONDS)
+            self._channels[service] = clients.connect(
+                address,
+                token_of(self.settings),
+                default_timeout=_SECONDS,
+                service=service,
+                tls=TlsFiles.of(self.settings, "cli"),
+            )
         return self._channels[service]
 
 

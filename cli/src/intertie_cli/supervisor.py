@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from intertie_chassis.errors import StartupError
+from intertie_chassis.tls_files import TlsFiles
 from intertie_cli import readiness
 from intertie_cli.journal import Journal
 from intertie_cli.process import Part, Process
@@ -29,13 +30,20 @@ class Supervisor:
     """The processes of one installation."""
 
     def __init__(
-        self, parts: Sequence[Part], environment: Mapping[str, str], addresses: Mapping[str, str], journal: Journal
+        self,
+        parts: Sequence[Part],
+        environment: Mapping[str, str],
+        addresses: Mapping[str, str],
+        journal: Journal,
+        tls: TlsFiles | None = None,
     ) -> None:
         """Args:
         parts: in the order of starting.
         environment: of all processes.
         addresses: where each part is reached.
+        tls: the certificate with which they are asked whether they are ready.
         """
+        self._tls = tls
         self._addresses = dict(addresses)
         self._journal = journal
         self._processes = [Process(part, environment, journal) for part in parts]
@@ -88,10 +96,12 @@ class Supervisor:
     async def _not_ready(self) -> list[str]:
         """The parts that are not ready, by name. The gateway is asked last: it cannot be ready before the others."""
         names = [process.part.name for process in self._processes if process.part.name != "gateway"]
-        answers = await asyncio.gather(
-            *((readiness.http if name == DEMO.name else readiness.service)(self._addresses[name]) for name in names)
-        )
+        answers = await asyncio.gather(*(self._is_ready(name) for name in names))
         waiting = [name for name, is_ready in zip(names, answers, strict=True) if not is_ready]
         if not waiting and not await readiness.http(self._addresses["gateway"]):
             waiting = ["gateway"]
         return waiting
+
+    async def _is_ready(self, name: str) -> bool:
+        address = self._addresses[name]
+        return await (readiness.http(address) if name == DEMO.name else readiness.service(address, name, self._tls))

@@ -16,6 +16,7 @@ import typer
 from intertie_chassis.errors import StartupError, Unavailable
 from intertie_chassis.identity import KeyRing
 from intertie_chassis.listening import is_loopback
+from intertie_chassis.tls_files import TlsFiles
 from intertie_cli import addresses, demo, owners
 from intertie_cli.journal import Journal
 from intertie_cli.session import Session
@@ -39,6 +40,7 @@ async def run_suite(
     settings = session.settings
     if with_demo:
         _refuse_a_public_demo(settings)
+    tls = _certificates(settings)
     KeyRing(settings.data_dir).ensure()
     with _only_one(settings.data_dir):
         parts = (DEMO, *PARTS) if with_demo else PARTS
@@ -52,7 +54,7 @@ async def run_suite(
         stop, at_once = _signals(journal)
         if not await _unless(stop, _migrate(session, environment, journal)):
             return 0
-        supervisor = Supervisor(parts, environment, reached, journal)
+        supervisor = Supervisor(parts, environment, reached, journal, tls)
         supervisor.start()
         try:
             if await _unless(stop, _begin(session, supervisor, reached)):
@@ -76,6 +78,19 @@ def _refuse_a_public_demo(settings: CliSettings) -> None:
             f"the demo's token is public, so --demo is refused on {settings.demo_listen}: "
             "let its API listen on the loopback (INTERTIE_DEMO_LISTEN=127.0.0.1:8090), or leave one of the two out"
         )
+
+
+def _certificates(settings: CliSettings) -> TlsFiles | None:
+    """The command's own certificate, when the suite is to speak TLS.
+
+    Raises StartupError when it cannot be used, or when all processes would share one.
+    """
+    if settings.tls_certificate or settings.tls_key or (settings.tls_ca and settings.tls_dir is None):
+        raise StartupError(
+            "INTERTIE_TLS_CERTIFICATE and INTERTIE_TLS_KEY are those of one process, and `intertie up` runs several, "
+            "each with a certificate of its own: set INTERTIE_TLS_DIR (`intertie certs init` makes such a directory)"
+        )
+    return TlsFiles.of(settings, "cli")
 
 
 async def _begin(session: Session, supervisor: Supervisor, reached: dict[str, str]) -> None:

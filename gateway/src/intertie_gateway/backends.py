@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import grpc
 
 from intertie_chassis.errors import IntertieError, InvalidArgument, from_rpc_error
+from intertie_chassis.tls import channel_to
+from intertie_chassis.tls_files import TlsFiles
 from intertie_gateway.settings import GatewaySettings
 
 _LARGEST_MESSAGE = 32 * 1024 * 1024
@@ -30,16 +32,15 @@ _OPTIONS = (
 class Backends:
     """A channel to each service, by its name; made inside the running event loop."""
 
-    def __init__(self, addresses: Mapping[str, str]) -> None:
+    def __init__(self, addresses: Mapping[str, str], tls: TlsFiles | None = None) -> None:
         """Args:
         addresses: ``host:port`` by the service's name.
+        tls: the gateway's certificate; without it the channels are in clear text.
         """
-        self.channels = {
-            name: grpc.aio.insecure_channel(address, options=_OPTIONS) for name, address in addresses.items()
-        }
+        self.channels = {name: channel_to(address, name, tls, _OPTIONS) for name, address in addresses.items()}
 
     @classmethod
-    def from_settings(cls, settings: GatewaySettings) -> "Backends":
+    def from_settings(cls, settings: GatewaySettings, tls: TlsFiles | None = None) -> "Backends":
         """Channels to the addresses that the settings give."""
         return cls(
             {
@@ -48,7 +49,8 @@ class Backends:
                 "mapper": settings.mapper_address,
                 "audit": settings.audit_address,
                 "pull": settings.pull_address,
-            }
+            },
+            tls,
         )
 
     async def close(self) -> None:

@@ -7,9 +7,12 @@ from collections.abc import AsyncIterator
 
 import structlog
 
+from intertie_chassis.tls import token_for
+from intertie_chassis.tls_files import TlsFiles
 from intertie_chassis.tokens import TokenSource
 from intertie_gateway import browser, openapi
 from intertie_gateway.access_log import AccessLog
+from intertie_gateway.addresses import Requests
 from intertie_gateway.app import Gateway
 from intertie_gateway.backends import Backends
 from intertie_gateway.coalescer import Bounds, Coalescer
@@ -27,9 +30,11 @@ _HELD_MOST = 256 * 1024 * 1024
 
 
 @contextlib.asynccontextmanager
-async def application(settings: GatewaySettings, token: TokenSource) -> AsyncIterator[Gateway]:
+async def application(
+    settings: GatewaySettings, token: TokenSource | None, tls: TlsFiles | None = None
+) -> AsyncIterator[Gateway]:
     """The application, with its channels open; closes them when the block ends."""
-    backends = Backends.from_settings(settings)
+    backends = Backends.from_settings(settings, tls)
     deliveries = Deliveries(backends.channels["ingest"], token, deadline=settings.gateway_deadline_seconds)
     coalescer = Coalescer(
         deliveries.send,
@@ -55,6 +60,7 @@ async def application(settings: GatewaySettings, token: TokenSource) -> AsyncIte
         },
         access_log,
         most_calls=settings.gateway_max_concurrent_calls,
+        requests=Requests.from_settings(settings),
     )
     access_log.start()
     try:
@@ -74,9 +80,10 @@ async def serve(settings: GatewaySettings, listener: socket.socket | None = None
     Raises StartupError when the settings do not allow it.
     """
     allow_many_files(settings.gateway_max_connections + 256)
-    token = TokenSource.for_service(settings, "gateway")
+    tls = TlsFiles.of(settings, "gateway")
+    token = token_for(settings, "gateway", tls)
     listener = listener or listen(settings.gateway_listen, shared=settings.gateway_workers > 1)
-    async with application(settings, token) as app:
+    async with application(settings, token, tls) as app:
         server = HttpServer(app, settings, listener)
         host, port = server.address
         structlog.get_logger().info("listening", host=host, port=port)

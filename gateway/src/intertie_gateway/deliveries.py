@@ -1,4 +1,4 @@
-"""Groups of deliveries on their way to ingest: one AcceptDeliveries call each, with the gateway's own token."""
+"""Groups of deliveries on their way to ingest: one AcceptDeliveries call each, as the gateway itself."""
 
 import asyncio
 from collections.abc import Sequence
@@ -29,9 +29,10 @@ class Deliveries:
     """Sends serialised `RawDelivery` messages to ingest."""
 
     def __init__(
-        self, channel: grpc.aio.Channel, token: TokenSource, *, deadline: float = 10.0, hold: float = 2.0
+        self, channel: grpc.aio.Channel, token: TokenSource | None, *, deadline: float = 10.0, hold: float = 2.0
     ) -> None:
         """Args:
+        token: the gateway's own; None when the channel has its certificate.
         deadline: seconds that one call may take.
         hold: seconds to wait for a connection when there is none. So a restart of ingest costs its senders a
             moment, not a failed delivery; many of them never try again.
@@ -54,7 +55,9 @@ class Deliveries:
         DeadlineExceeded when none of them is the fault of a delivery.
         """
         await self._connected()
-        metadata = (("authorization", f"Bearer {self._token.token()}"), (REQUEST_ID_KEY, new_ulid()))
+        metadata = [(REQUEST_ID_KEY, new_ulid())]
+        if self._token is not None:
+            metadata.append(("authorization", f"Bearer {self._token.token()}"))
         try:
             response = await self._call(items, metadata=metadata, timeout=self._deadline)
         except grpc.aio.AioRpcError as failed:
