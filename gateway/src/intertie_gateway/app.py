@@ -11,6 +11,7 @@ import structlog
 from intertie_chassis.calls import set_request_id
 from intertie_chassis.errors import Internal, IntertieError, InvalidArgument, ResourceExhausted
 from intertie_gateway.access_log import AccessLog
+from intertie_gateway.addresses import Requests
 from intertie_gateway.asgi import Answer, ClientGone, Receive, Scope, Send
 from intertie_gateway.head import Head
 from intertie_gateway.path_segments import has_dot_segment
@@ -35,16 +36,19 @@ class Gateway:
         access_log: AccessLog,
         *,
         most_calls: int = 256,
+        requests: Requests | None = None,
     ) -> None:
         """Args:
         pages: what is answered to GET without a token, by its path.
         most_calls: transcoded requests that are answered at the same time.
+        requests: limits the requests of each address; None: there is no limit.
         """
         self._receiver = receiver
         self._transcoder = transcoder
         self._pages = pages
         self._access_log = access_log
         self._free_calls = most_calls
+        self._requests = requests
         self._log = structlog.get_logger()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,7 +56,11 @@ class Gateway:
         started = time.perf_counter()
         head = Head(scope["headers"])
         request_id = head.request_id
+        client = scope["client"]
+        source: str | None = None
         try:
+            if self._requests is not None:
+                source = self._requests.enter(client[0] if client else "", started)
             if head.fault is not None:
                 raise head.fault
             head.check_host(scope["http_version"])
@@ -65,6 +73,9 @@ class Gateway:
             # The last line: whatever it was, the client gets our shape and none of its text.
             self._log.exception("a request failed", request_id=request_id, path=scope["raw_path"].decode("latin-1"))
             answer = answer_of(Internal(metadata={"request_id": request_id}))
+        finally:
+            if source is not None and self._requests is not None:
+                self._requests.leave(source)
         if answer is not None:
             body = answer.body
             await send(
@@ -79,7 +90,6 @@ class Gateway:
                 }
             )
             await send({"type": "http.response.body", "body": body})
-        client = scope["client"]
         self._access_log.record(
             scope["method"],
             scope["raw_path"],

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from intertie_chassis.errors import Internal, IntertieError, InvalidArgument, Unavailable
-from intertie_gateway.problems import Overloaded
+from intertie_gateway.problems import Overloaded, RateLimited
 
 R = TypeVar("R")
 
@@ -30,12 +30,22 @@ class Bounds:
     """Calls in flight at once."""
     waiting_items: int = 4096
     waiting_bytes: int = 32 * 1024 * 1024
+    """Half of both for any one lane."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiter(Generic[R]):
     item: bytes
     result: "asyncio.Future[R | IntertieError]"
+    lane: str
+
+
+@dataclass(slots=True)
+class _Lane:
+    """What waits of one lane."""
+
+    items: int = 0
+    size: int = 0
 
 
 class Coalescer(Generic[R]):
@@ -49,12 +59,16 @@ class Coalescer(Generic[R]):
         self._bounds = bounds or Bounds()
         self._waiting: deque[_Waiter[R]] = deque()
         self._waiting_bytes = 0
+        self._lanes: dict[str, _Lane] = {}
         self._calls: set[asyncio.Task[None]] = set()
         self._dispatch_due = False
         self._log = structlog.get_logger()
 
-    async def deliver(self, item: bytes) -> R | IntertieError:
+    async def deliver(self, item: bytes, lane: str = "") -> R | IntertieError:
         """The item's result, or why there is none.
+
+        Items of one lane fill at most half of the places: one sender that floods keeps no other out. The lane without
+        a name may fill them all.
 
         A failure is returned, not raised: the one error of a call is shared by all its items. Cancelling takes this
         item back when it has not left yet, and never touches another.
@@ -64,10 +78,19 @@ class Coalescer(Generic[R]):
             len(self._waiting) >= bounds.waiting_items or self._waiting_bytes + len(item) > bounds.waiting_bytes
         ):
             return Overloaded()
+        waiting = self._lanes.get(lane) or _Lane()
+        if lane and (
+            waiting.items >= max(1, bounds.waiting_items // 2)
+            or (waiting.items and waiting.size + len(item) > bounds.waiting_bytes // 2)
+        ):
+            return RateLimited("too many deliveries of the system are waiting; send fewer at once", 1)
         loop = asyncio.get_running_loop()
-        waiter: _Waiter[R] = _Waiter(item, loop.create_future())
+        waiter: _Waiter[R] = _Waiter(item, loop.create_future(), lane)
         self._waiting.append(waiter)
         self._waiting_bytes += len(item)
+        self._lanes[lane] = waiting
+        waiting.items += 1
+        waiting.size += len(item)
         if not self._dispatch_due and len(self._calls) < bounds.calls:
             # Not at once: what else has arrived in this turn of the loop goes along.
             self._dispatch_due = True
@@ -104,6 +127,11 @@ class Coalescer(Generic[R]):
                 break
             waiter = waiting.popleft()
             self._waiting_bytes -= item_size
+            lane = self._lanes[waiter.lane]
+            lane.items -= 1
+            lane.size -= item_size
+            if not lane.items:
+                del self._lanes[waiter.lane]
             if not waiter.result.done():
                 group.append(waiter)
                 size += item_size

@@ -103,6 +103,15 @@ class Overloaded(Unavailable):
         super().__init__(retry_after=1)
 
 
+class RateLimited(ResourceExhausted):
+    """more comes than the limit of its address or of its system allows; try again later"""
+
+    reason = "RATE_LIMITED"
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message, retry_after=retry_after)
+
+
 def http_status(error: IntertieError) -> int:
     """The HTTP status of an error."""
     return HTTP_STATUS_OF_REASON.get(error.reason) or HTTP_STATUS[error.code]

@@ -12,8 +12,9 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from intertie_chassis.errors import DeadlineExceeded, IntertieError, InvalidArgument
+from intertie_gateway.addresses import Connections
 from intertie_gateway.limits import MOST_HEAD_BYTES, MOST_URL_BYTES, Patience
-from intertie_gateway.problems import HeadersTooLarge, Overloaded, answer_of
+from intertie_gateway.problems import HeadersTooLarge, Overloaded, RateLimited, answer_of
 
 _FREE_FRAMING = MOST_HEAD_BYTES + 256 * 1024
 """Bytes after the headers that need not be body: what is read along with them, chunk sizes, trailers."""
@@ -29,6 +30,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     patience = Patience()
     most_connections = 4096
+    of_address = Connections(0, [])
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Takes the connection, or refuses it when there are too many."""
@@ -40,6 +42,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._bytes_after_head = 0
         if len(self.connections) > self.most_connections:
             self._refuse(Overloaded())
+        if not self.of_address.enter(_address(self.client)):
+            self._refuse(RateLimited("too many connections of this address are open", 1))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection has ended."""
+        self.of_address.leave(_address(self.client))
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Takes bytes in; gives up on headers that do not end."""

@@ -91,7 +91,8 @@ class Receiver:
             received_at=Timestamp(seconds=now // 1_000_000_000, nanos=now % 1_000_000_000),
             request_id=head.request_id,
         )
-        result = await self._coalescer.deliver(delivery.SerializeToString())
+        # Which system a push is of stands in its body; all of them are one lane.
+        result = await self._coalescer.deliver(delivery.SerializeToString(), system or "/push")
         if isinstance(result, IntertieError):
             return result
         if result.WhichOneof("outcome") != "acceptance":

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import uvicorn
 
 from intertie_chassis.errors import StartupError
+from intertie_gateway.addresses import Connections
 from intertie_gateway.app import Gateway
 from intertie_gateway.limits import Patience
 from intertie_gateway.protocol import BoundedProtocol
@@ -38,6 +39,7 @@ class HttpServer:
             idle=settings.gateway_idle_seconds,
         )
         Protocol.most_connections = settings.gateway_max_connections
+        Protocol.of_address = Connections.from_settings(settings, trusted)
         self._server = _Server(
             uvicorn.Config(
                 app,

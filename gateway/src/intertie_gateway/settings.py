@@ -36,6 +36,24 @@ class GatewaySettings(Settings):
     gateway_max_connections: int = Field(
         4096, ge=1, description="How many connections one process holds at most; more are answered 503 and closed."
     )
+    gateway_address_rate: float = Field(
+        0.0,
+        ge=0,
+        description="Requests a second of one address (IPv6: one /64), on all routes; more are answered 429 before "
+        "their body is read. 0: no limit. Each of several workers allows its share.",
+    )
+    gateway_address_burst: int = Field(
+        0, ge=0, description="How many of them may come at once. 0: as many as in a second."
+    )
+    gateway_address_in_flight: int = Field(
+        0, ge=0, description="Requests of one address that are answered at once; more are answered 429. 0: no limit."
+    )
+    gateway_address_connections: int = Field(
+        0,
+        ge=0,
+        description="Connections of one address that are open at once; more are answered 429 and closed. 0: no limit. "
+        "Those of trusted proxies are not counted.",
+    )
     gateway_headers_seconds: float = Field(
         5.0, gt=0, description="How long the headers of a request may take before it is answered 408."
     )

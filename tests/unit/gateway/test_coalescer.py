@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from intertie_chassis.errors import Internal, IntertieError, InvalidArgument, Unavailable
 from intertie_gateway.coalescer import Bounds, Coalescer
+from intertie_gateway.problems import RateLimited
 
 
 class Backend:
@@ -247,3 +248,23 @@ def test_any_interleaving(steps: list[str], poisoned: set[int], calls: int, item
         assert len(clean) == len(set(clean))
 
     asyncio.run(run())
+
+
+async def test_a_lane_that_floods_keeps_no_other_out() -> None:
+    """One lane has half of the places, and half of the bytes; others are still taken, and it again once it left."""
+    backend = Backend(held=True)
+    coalescer = Coalescer(backend.send, Bounds(calls=1, group_items=1, waiting_items=8, waiting_bytes=100))
+    going = asyncio.create_task(coalescer.deliver(b"going", "loud"))
+    await _turns()
+    loud = [asyncio.create_task(coalescer.deliver(b"l%d" % n, "loud")) for n in range(10)]
+    quiet = [asyncio.create_task(coalescer.deliver(b"q%d" % n, "quiet")) for n in range(2)]
+    large = [asyncio.create_task(coalescer.deliver(b"x" * 30, "large")) for _ in range(2)]
+    await _turns()
+    refused = [task.result() for task in [*loud, *large] if task.done()]
+    assert [type(error) for error in refused] == [RateLimited] * 7
+    assert all(isinstance(error, RateLimited) and error.retry_after == 1 for error in refused)
+    backend.open.set()
+    assert await going == b"going"
+    assert await asyncio.gather(*loud[:4], *quiet, large[0]) == [b"l0", b"l1", b"l2", b"l3", b"q0", b"q1", b"x" * 30]
+    assert await coalescer.deliver(b"again", "loud") == b"again"
+    assert coalescer._lanes == {}
