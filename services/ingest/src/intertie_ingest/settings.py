@@ -27,6 +27,34 @@ class IngestSettings(Settings):
         64, ge=1, description="Groups of deliveries that may wait for a commit; more are refused as OVERLOADED."
     )
     ingest_rejection_days: int = Field(30, ge=1, description="Days that the counts of refused deliveries are kept.")
+    ingest_rejection_rows: int = Field(
+        100,
+        ge=1,
+        le=10_000,
+        description="Rows in a minute in which refused deliveries are counted with their source; what is refused "
+        "beyond is counted without it.",
+    )
+    ingest_system_rate: float = Field(
+        0.0,
+        ge=0,
+        description="Verified deliveries a second of each system that has no `rate_limit` of its own; more are "
+        "answered 429. 0: no limit.",
+    )
+    ingest_system_burst: int = Field(
+        0, ge=0, description="How many of them may come at once. 0: as many as in a second."
+    )
+    ingest_system_in_flight: int = Field(
+        0,
+        ge=0,
+        description="Verified deliveries that wait for their commit at the same time, of each system that has no "
+        "`max_in_flight` of its own; more are answered 429. 0: no limit.",
+    )
+    ingest_failures_per_minute: int = Field(
+        0,
+        ge=0,
+        description="Deliveries of one address (IPv6: one /64) that may fail to be verified in a minute, over all "
+        "systems; further ones are answered 429 unseen. 0: no limit; 60 is a good one.",
+    )
     ingest_body_days: int = Field(
         30,
         ge=1,
