@@ -2,14 +2,18 @@
 
 import sys
 
+from intertie.api.v1 import identity_pb2_grpc
 from intertie.registry.v1 import feed_pb2, feed_pb2_grpc, registry_pb2, registry_pb2_grpc
+from intertie_chassis import identity_feed
 from intertie_chassis.command import main
 from intertie_chassis.database import Database
 from intertie_chassis.process import Process
 from intertie_chassis.server import Server
+from intertie_registry import audit_convert
 from intertie_registry.adopt import adopt
 from intertie_registry.clients import Audit, Mapper
 from intertie_registry.feed_service import RegistryFeed
+from intertie_registry.identity_events import IdentityEvents
 from intertie_registry.migrations import MIGRATIONS
 from intertie_registry.service import RegistryService
 from intertie_registry.settings import RegistrySettings
@@ -35,10 +39,15 @@ async def compose(settings: RegistrySettings) -> Server:
         RegistryFeed(stores),
         feed_pb2.DESCRIPTOR.services_by_name["RegistryFeed"],
     )
+    feed = identity_feed.IdentityFeed(process.verifier)
+    server.add(identity_pb2_grpc.add_IdentityFeedServicer_to_server, feed, identity_feed.DESCRIPTOR)
     server.ready_when("schema", MIGRATIONS.readiness(database, prefix))
     server.ready_when("configuration", stores.live.readiness)
     server.run_in_background("live configuration", lambda: stores.live.follow(stores.journal.reconcile))
     server.run_in_background("audit outbox", lambda: stores.journal.outbox.drain(audit.append, joined=True))
+    server.tell_denials(lambda denials: stores.journal.outbox.post(audit_convert.denials_batch(denials)))
+    identities = IdentityEvents(settings.data_dir)
+    server.run_in_background("identities", lambda: identities.run(audit.append))
     return server
 
 
