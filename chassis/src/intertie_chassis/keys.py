@@ -155,12 +155,12 @@ class KeyRing:
                 directory.record(Event("withdrawn", key_id=key_id))
                 directory.settle()
 
-    def keys(self) -> list[ListedKey]:
+    def listed_keys(self) -> list[ListedKey]:
         """The keys, the oldest first. Raises StartupError as `ensure`."""
         with self._changing() as (directory, _):
             return self._listed_keys(directory)
 
-    def tokens(self) -> list[IssuedToken]:
+    def issued_tokens(self) -> list[IssuedToken]:
         """The tokens that were issued, the oldest first. Raises StartupError as `ensure`."""
         with self._changing() as (directory, _):
             return listed_tokens(directory.history, self._ends(directory))

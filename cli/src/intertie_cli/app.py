@@ -12,6 +12,7 @@ from intertie_cli import (
     db,
     deliveries,
     grants,
+    keys,
     log,
     mappings,
     queries,
@@ -55,6 +56,7 @@ for noun in (
     checkpoints.app,
     log.app,
     tokens.app,
+    keys.app,
     certs.app,
     db.app,
 ):

@@ -15,6 +15,11 @@ def moment(timestamp: Timestamp) -> str:
     return datetime.fromtimestamp(timestamp.seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def second(at: float) -> str:
+    """`2025-01-20 12:00:00` in UTC, of seconds since 1970; empty for 0, which means none."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S") if at else ""
+
+
 def word(enum: Any, value: int) -> str:
     """The last words of an enum's name in lower case: `pending` of `DELIVERY_STATE_PENDING`."""
     prefix: str = enum.Name(0).removesuffix("UNSPECIFIED")
