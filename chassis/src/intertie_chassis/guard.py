@@ -16,6 +16,7 @@ import structlog
 from intertie_chassis import calls
 from intertie_chassis.access import DENIED, Rule
 from intertie_chassis.callers import Caller, Callers
+from intertie_chassis.denials import UNKNOWN, Denials
 from intertie_chassis.errors import (
     STATUS_METADATA_KEY,
     DeadlineExceeded,
@@ -39,6 +40,9 @@ DEADLINE_MARGIN = 0.02
 """Seconds taken off the caller's deadline, so that our answer arrives before the caller gives up."""
 DEFAULT_DEADLINE = 30.0
 """Seconds for a call with one answer whose caller named no deadline."""
+
+_DENIALS = {grpc.StatusCode.UNAUTHENTICATED: 401, grpc.StatusCode.PERMISSION_DENIED: 403}
+"""What a caller is refused with, and how HTTP says it."""
 
 if TYPE_CHECKING:  # generic in the stubs only
     Handler = grpc.RpcMethodHandler[Any, Any]
@@ -68,6 +72,8 @@ class Guard(grpc.aio.ServerInterceptor):
         """
         # Counted here, not by grpc.aio's maximum_concurrent_rpcs: its counter underflows after the first refusals and
         # then limits nothing (grpc #41531).
+        self.denials = Denials()
+        """Calls that were refused to their callers."""
         self._verifier = verifier
         self._callers = callers
         self._limits = {False: max_calls, True: max_streams}
@@ -174,6 +180,7 @@ class _Call:
         self._guard = guard
         self._method = method
         self._rule = rule
+        self._is_unknown = handler is None
         self._is_stream = bool(handler is not None and handler.response_streaming)
         self._behaviour: Callable[..., Any] = _unknown
         self._encode: Callable[[Any], bytes] = bytes
@@ -247,6 +254,10 @@ class _Call:
         else:
             self._write_log(started, context, "OK")
             return result
+        if error.code in _DENIALS:
+            method = UNKNOWN if self._is_unknown else self._method
+            http_status, peer = _DENIALS[error.code], context.peer()
+            self._guard.denials.add(method, peek_principal(), error.reason, http_status, peer, request_id)
         status = to_status(error)
         self._write_log(started, context, error.code.name, error.reason, status.message)
         details = (*trailing, (STATUS_METADATA_KEY, status.SerializeToString()))

@@ -80,6 +80,15 @@ class Outbox:
         await connection.execute(insert(self._table), row)
         return batch_id
 
+    async def post(self, payload: bytes) -> None:
+        """Writes a message that belongs to no other change, in a transaction of its own. Raises Unavailable."""
+
+        async def work(connection: AsyncConnection) -> None:
+            await self.append(connection, payload)
+
+        await self._database.transaction(work)
+        self.wake()
+
     def wake(self) -> None:
         """Says that a transaction with a message has committed, so that it is sent now and not at the next poll."""
         self._woken.set()

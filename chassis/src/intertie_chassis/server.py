@@ -18,6 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from intertie_chassis import access, reflection
 from intertie_chassis.background import keep_running
 from intertie_chassis.callers import Callers
+from intertie_chassis.denials import Hand, tell, tell_last
 from intertie_chassis.errors import StartupError
 from intertie_chassis.guard import Guard
 from intertie_chassis.health import Check, Health
@@ -124,6 +125,14 @@ class Server:
         self._background[name] = work
         if self.port:
             self._begin(name, work)
+
+    def tell_denials(self, hand: Hand) -> None:
+        """Hands refused calls to the audit log, soon after they happened and at the end.
+
+        Say it when what `hand` needs has been opened: what was opened later is closed before the last ones are told of.
+        """
+        self.run_in_background("denials", lambda: tell(self._guard.denials, hand))
+        self.resources.push_async_callback(tell_last, self._guard.denials, hand)
 
     async def start(self) -> int:
         """Listens and answers; gives the port. Health is NOT_SERVING until the first round of checks is content.

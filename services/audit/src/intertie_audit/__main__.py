@@ -5,6 +5,7 @@ import sys
 from intertie.audit.v1 import audit_pb2_grpc
 from intertie_audit.adopt import plan
 from intertie_audit.clients import Systems
+from intertie_audit.denial_entries import keeper
 from intertie_audit.migrations import MIGRATIONS
 from intertie_audit.service import DESCRIPTOR, AuditService
 from intertie_audit.settings import AuditSettings
@@ -26,6 +27,7 @@ async def serve(settings: AuditSettings) -> None:
     service = AuditService(store, tail, Systems(process.connect("registry")))
     server.add(audit_pb2_grpc.add_AuditServiceServicer_to_server, service, DESCRIPTOR)
     server.ready_when("schema", MIGRATIONS.readiness(database, settings.table_prefix))
+    server.tell_denials(keeper(store.append, tail.wake))
     await process.run()
 
 

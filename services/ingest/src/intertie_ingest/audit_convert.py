@@ -10,9 +10,11 @@ import orjson
 
 from intertie.audit.v1 import audit_pb2
 from intertie_chassis.clock import utc_now
+from intertie_chassis.denials import Denial
 from intertie_chassis.ids import new_ulid
 from intertie_ingest.errors import DeliveryKeyReused
 from intertie_ingest.folding import Fold
+from intertie_ingest.greetings import Greeted
 from intertie_ingest.model import Accepted, Rejection, Route
 
 _MOST_IDS = 20
@@ -55,6 +57,32 @@ def entries_of_rejections(rejections: Sequence[Rejection]) -> bytes:
     return request.SerializeToString()
 
 
+def entries_of_greetings(greeted: Sequence[Greeted]) -> bytes:
+    """An entry for the handshakes of each system, minute and source."""
+    request = audit_pb2.AppendEntriesRequest()
+    for one in greeted:
+        payload = {
+            "handshakes": one.count,
+            "minute": f"{one.minute:%Y-%m-%dT%H:%MZ}",
+            "source": one.source,
+            "verified_by": one.verified_by,
+        }
+        entry = request.entries.add(
+            entry_id=new_ulid(),
+            system_id=one.system_id,
+            system=one.system,
+            query_type=Route.WEBHOOK.value,
+            query_string=_path(Route.WEBHOOK, one.system),
+            request_payload=orjson.dumps(payload),
+            response_payload=orjson.dumps({"handshake": True}),
+            response_status=one.status,
+            status="success",
+            actor=f"system:{one.system}"[:255],
+        )
+        entry.created_at.FromNanoseconds(_nanoseconds(utc_now()))
+    return request.SerializeToString()
+
+
 def entry_of_replay(ids: Sequence[int], selector: dict[str, object], actor: str, request_id: str) -> bytes:
     """The entry of a replay of set-aside records."""
     request = audit_pb2.AppendEntriesRequest()
@@ -72,6 +100,26 @@ def entry_of_replay(ids: Sequence[int], selector: dict[str, object], actor: str,
     return request.SerializeToString()
 
 
+def entries_of_denials(denials: Sequence[Denial]) -> bytes:
+    """An entry for each place that calls were refused at."""
+    request = audit_pb2.AppendEntriesRequest()
+    for denial in denials:
+        entry = request.entries.add(
+            entry_id=denial.entry_id,
+            query_type="access",
+            query_string=denial.place.method,
+            request_payload=orjson.dumps(denial.payload),
+            response_status=denial.place.status,
+            status="error",
+            error_message=denial.message,
+            module_name=denial.place.module,
+            actor=denial.place.subject,
+            request_id=denial.request_id,
+        )
+        entry.created_at.FromDatetime(denial.first_at)
+    return request.SerializeToString()
+
+
 def _add_accepted(request: audit_pb2.AppendEntriesRequest, outcome: Accepted, now: int) -> None:
     delivery = outcome.delivery
     payload: dict[str, object] = {
@@ -79,6 +127,7 @@ def _add_accepted(request: audit_pb2.AppendEntriesRequest, outcome: Accepted, no
         "digest": delivery.digest.hex(),
         "size": len(delivery.body),
         "external_ids": outcome.external_ids[:_MOST_IDS],
+        "verified_by": delivery.verified_by,
     }
     if delivery.is_array:
         payload["record_count"] = len(outcome.external_ids)
@@ -94,7 +143,7 @@ def _add_accepted(request: audit_pb2.AppendEntriesRequest, outcome: Accepted, no
         query_string=_path(delivery.route, delivery.system),
         request_payload=orjson.dumps(payload),
         response_payload=orjson.dumps(response),
-        response_status=202,
+        response_status=202 if delivery.response is None else delivery.response.status,
         status="success",
         module_name=delivery.module,
         actor=delivery.actor,

@@ -32,6 +32,7 @@ async def serve(settings: MapperSettings) -> None:
     server.run_in_background("configuration", mapper.feed.watch)
     server.run_in_background("records", mapper.work)
     server.run_in_background("audit outbox", mapper.drain)
+    server.tell_denials(mapper.keep_denials)
     await process.run()
 
 

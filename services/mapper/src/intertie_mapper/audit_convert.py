@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import orjson
 
 from intertie.audit.v1 import audit_pb2
+from intertie_chassis.denials import Denial
 from intertie_chassis.ids import new_ulid
 from intertie_mapper.configuration import Configuration
 from intertie_mapper.model import Ending, Outcome
@@ -45,6 +46,26 @@ def checkpoint_entry(
         actor=actor,
     )
     entry.created_at.FromMilliseconds(when_ms)
+    return request.SerializeToString()
+
+
+def denial_entries(denials: Sequence[Denial]) -> bytes:
+    """The batch of an entry for each place that calls were refused at."""
+    request = audit_pb2.AppendEntriesRequest()
+    for denial in denials:
+        entry = request.entries.add(
+            entry_id=denial.entry_id,
+            query_type="access",
+            query_string=denial.place.method,
+            request_payload=orjson.dumps(denial.payload),
+            response_status=denial.place.status,
+            status="error",
+            error_message=denial.message,
+            module_name=denial.place.module,
+            actor=denial.place.subject,
+            request_id=denial.request_id,
+        )
+        entry.created_at.FromDatetime(denial.first_at)
     return request.SerializeToString()
 
 

@@ -1,11 +1,13 @@
 """How mapper's parts are put together, for the process and for tests."""
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 
 from intertie_chassis.clients import Channel
 from intertie_chassis.database import Database
+from intertie_chassis.denials import Denial
 from intertie_chassis.errors import Unavailable
 from intertie_chassis.outbox import Outbox
 from intertie_mapper import audit_convert
@@ -67,6 +69,10 @@ class Mapper:
             lease_seconds=self._settings.mapper_lease_seconds,
         )
         await worker.run()
+
+    async def keep_denials(self, denials: Sequence[Denial]) -> None:
+        """Puts refused calls into the outbox. Raises Unavailable."""
+        await self._outbox.post(audit_convert.denial_entries(denials))
 
     async def drain(self) -> None:
         """Send the outbox to audit until cancelled, once the tables are there."""

@@ -6,12 +6,33 @@ from collections.abc import Iterable
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from intertie.audit.v1 import audit_pb2
+from intertie_chassis.denials import Denial
 from intertie_registry.audit_entries import AuditEntry
 
 
 def batch(entries: Iterable[AuditEntry]) -> bytes:
     """A serialised AppendEntriesRequest: what one row of the outbox holds."""
     request = audit_pb2.AppendEntriesRequest(entries=[_entry(entry) for entry in entries])
+    return request.SerializeToString(deterministic=True)
+
+
+def denials_batch(denials: Iterable[Denial]) -> bytes:
+    """The same, of an entry for each place that calls were refused at."""
+    request = audit_pb2.AppendEntriesRequest()
+    for denial in denials:
+        entry = request.entries.add(
+            entry_id=denial.entry_id,
+            query_type="access",
+            query_string=denial.place.method,
+            request_payload=json.dumps(denial.payload).encode(),
+            response_status=denial.place.status,
+            status="error",
+            error_message=denial.message,
+            module_name=denial.place.module,
+            actor=denial.place.subject,
+            request_id=denial.request_id,
+        )
+        entry.created_at.FromDatetime(denial.first_at)
     return request.SerializeToString(deterministic=True)
 
 

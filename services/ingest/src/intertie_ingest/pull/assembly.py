@@ -12,6 +12,7 @@ from intertie_chassis.outbox import Outbox
 from intertie_chassis.server import Server
 from intertie_ingest.apis.apis import Apis
 from intertie_ingest.apis.endpoint_source import EndpointSource
+from intertie_ingest.audit_convert import entries_of_denials
 from intertie_ingest.clients import AuditClient, FeedClient
 from intertie_ingest.databases.databases import Databases
 from intertie_ingest.databases.table_source import TableSource
@@ -91,6 +92,7 @@ def assemble(
     server.run_in_background("configuration", lambda: snapshot.run(FeedClient(registry).watch))
     server.run_in_background("connections", lambda: _keep(snapshot, databases, apis))
     server.run_in_background("audit entries", journal.run)
+    server.tell_denials(lambda denials: outbox.post(entries_of_denials(denials)))
     log = AuditClient(audit)
     server.run_in_background("audit outbox", _once_ready(schema, lambda: outbox.drain(log.append, joined=True)))
 
