@@ -18,7 +18,7 @@ app = group("keys", "The keys that sign tokens.")
 @verb(app, "list")
 async def list_keys(session: Session) -> None:
     """List the keys: the one that signs, the next one, those that still verify, and those that are over."""
-    ring = existing_keys(session).listed_keys()
+    keys = existing_keys(session).listed_keys()
     if session.printer.is_json:
         session.printer.json([_document(key) for key in keys])
     else:
