@@ -3,7 +3,7 @@
 from typing import Any
 
 from intertie.registry.v1 import registry_pb2
-from intertie_registry import reaching, secrets, urls, verification
+from intertie_registry import admission, reaching, secrets, urls, verification
 from intertie_registry.changes import Changes, config_text
 from intertie_registry.fields import Fields
 from intertie_registry.mask_convert import named_fields
@@ -121,6 +121,7 @@ def _url(url: str, fields: Fields) -> str:
 def _config(body: bytes, fields: Fields) -> secrets.JsonObject:
     config = fields.document("config_json", body) if body else None
     fields.problems("config_json", verification.problems(config or {}))
+    fields.problems("config_json", admission.problems(config or {}))
     fields.problems("config_json", reaching.problems(config or {}))
     # Null is as good as left out, but of a secret, where it takes the stored one away.
     return {key: value for key, value in (config or {}).items() if value is not None or secrets.is_secret(key)}
