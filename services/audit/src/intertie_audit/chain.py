@@ -1,7 +1,6 @@
-"""The chain of digests over the log, computed: canonical bytes, leaves, heads, macs, the text of a signed checkpoint.
+"""What audit alone knows of its chain: places, macs, findings, and the bytes of links that seal no single row.
 
-Touches nothing. docs/audit.md says the same byte by byte, so that others can verify. Domain separation as in RFC 6962:
-a leaf's hash begins with 0x00, a head's with 0x01, so that neither can be taken for the other.
+Touches nothing. What others need as well, to check an export with, stands in chassis (`chain_format`).
 """
 
 import hashlib
@@ -11,28 +10,66 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-ENTRY = "entry"
-"""Kind of a link that seals one row of the log."""
-FOUND = "found"
-"""Kind of a link that seals a block of rows which were in the log before there was a chain."""
-EXPIRED = "expired"
-"""Kind of a link that says which payloads retention has dropped; its text is `expired_text`."""
+from intertie_chassis.chain_format import (
+    ENTRY,
+    EXPIRED,
+    FOUND,
+    NO_DIGEST,
+    START,
+    BlockRow,
+    Checkpoint,
+    block_rows,
+    chain_id,
+    checkpoint_text,
+    field,
+    fields,
+    leaf,
+    next_head,
+    payload_field,
+    read_checkpoint,
+)
 
-START = hashlib.sha256(b"intertie audit chain v1").digest()
-"""The head before the first link."""
+__all__ = [
+    "ENTRY",
+    "EXPIRED",
+    "FOUND",
+    "MOST_IN_BLOCK",
+    "NO_DIGEST",
+    "START",
+    "BlockRow",
+    "Checkpoint",
+    "Expiry",
+    "Finding",
+    "Link",
+    "Place",
+    "block",
+    "block_row",
+    "block_rows",
+    "block_span",
+    "chain_id",
+    "checkpoint_text",
+    "expired_text",
+    "expiry",
+    "field",
+    "fields",
+    "leaf",
+    "mac",
+    "moment_text",
+    "next_head",
+    "note",
+    "note_text",
+    "payload_field",
+    "payload_fields",
+    "prefix",
+    "read_checkpoint",
+]
+
 
 MOST_IN_BLOCK = 1000
 """Rows that one link of the kind `found` seals at most."""
 
-NO_DIGEST = bytes(32)
-"""Stands in a block for the digest of a payload that is NULL."""
-
-_BLOCK_ROW = 8 + 3 * 32
+_BLOCK_SPAN = re.compile(rb"i\d+:\d+,t5:found,t26:.{26},i\d+:(-?\d+),i\d+:(-?\d+),", re.DOTALL)
 _EXPIRED = re.compile(r"payloads of sequences up to (\d{1,18}) created before (\S{10} \S{15}) expired")
-_CHECKPOINT = re.compile(
-    r"intertie audit checkpoint v1\nchain ([0-9a-f]{32})\nsequence ([1-9]\d{0,17})\nhead ([0-9a-f]{64})\n"
-    r"previous (0|[1-9]\d{0,17})\ntime (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6})Z\nkey ([A-Za-z0-9_-]{1,64})\n"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +99,6 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """A signed statement that the chain, up to a place, has a certain head."""
-
-    #: what was signed; says all that follows
-    text: str
-    #: Ed25519, 64 bytes
-    signature: bytes
-    #: first 32 hex digits of the chain's first head
-    chain_id: str
-    sequence: int
-    head: bytes
-    #: sequence of the checkpoint before; 0: none
-    previous: int
-    #: naive UTC
-    created_at: datetime
-    key_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class Finding:
     """Something that is not as it was sealed."""
 
@@ -97,32 +115,12 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class BlockRow:
-    """One row of the log in a link of the kind `found`."""
-
-    entry_id: int
-    #: SHA-256 of the row's columns (`row_fields` of it)
-    digest: bytes
-    #: SHA-256 of the payload; NO_DIGEST when there is none
-    request: bytes
-    response: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Expiry:
     """What retention says it has dropped: payloads of entries up to a place that happened before a moment."""
 
     sequence: int
     #: exclusive, as text of 26 characters, which sorts as the time does
     before: str
-
-
-def field(letter: str, value: bytes) -> bytes:
-    """A field of canonical bytes: a letter for its type, its length in bytes, a colon, the bytes, a comma.
-
-    Letters: `i` integer (decimal digits), `t` text (UTF-8), `h` SHA-256 in hex, `b` bytes. `n,` alone is NULL.
-    """
-    return b"%s%d:%s," % (letter.encode(), len(value), value)
 
 
 def prefix(sequence: int, kind: str, sealed_at: str) -> bytes:
@@ -139,48 +137,6 @@ def moment_text(moment: datetime) -> str:
 def payload_fields(request: str | bytes | None, response: str | bytes | None) -> bytes:
     """The last two fields of an entry: the digests of its payloads, as they are stored."""
     return payload_field(request) + payload_field(response)
-
-
-def payload_field(payload: str | bytes | None) -> bytes:
-    """The digest of a payload as a field; `n,` without one."""
-    if payload is None:
-        return b"n,"
-    raw = payload.encode() if isinstance(payload, str) else payload
-    return b"h64:%s," % hashlib.sha256(raw).hexdigest().encode()
-
-
-def fields(canonical: bytes) -> list[tuple[str, bytes | None]]:
-    """The fields of canonical bytes: letter and value; ("n", None) is NULL. Raises ValueError for other bytes."""
-    found: list[tuple[str, bytes | None]] = []
-    position = 0
-    while position < len(canonical):
-        letter = chr(canonical[position])
-        if letter == "n":
-            if canonical[position + 1 : position + 2] != b",":
-                raise ValueError("a NULL field has no comma")
-            found.append(("n", None))
-            position += 2
-            continue
-        colon = canonical.find(b":", position, position + 12)
-        digits = canonical[position + 1 : colon]
-        if letter not in "ithbr" or colon < 0 or not digits.isdigit():
-            raise ValueError("not a field")
-        start, end = colon + 1, colon + 1 + int(digits)
-        if canonical[end : end + 1] != b",":
-            raise ValueError("a field has no comma at its end")
-        found.append((letter, canonical[start:end]))
-        position = end + 1
-    return found
-
-
-def leaf(canonical: bytes) -> bytes:
-    """SHA-256(0x00 ‖ canonical)."""
-    return hashlib.sha256(b"\x00" + canonical).digest()
-
-
-def next_head(head: bytes, leaf_digest: bytes) -> bytes:
-    """SHA-256(0x01 ‖ head before ‖ leaf)."""
-    return hashlib.sha256(b"\x01" + head + leaf_digest).digest()
 
 
 def mac(key: bytes, head: bytes) -> bytes:
@@ -216,21 +172,18 @@ def block(sequence: int, sealed_at: str, rows: Sequence[BlockRow]) -> bytes:
     return prefix(sequence, FOUND, sealed_at) + shown + field("b", raw)
 
 
-def block_rows(canonical: bytes) -> list[BlockRow]:
-    """The rows that a link of the kind `found` seals. Raises ValueError when these are not its bytes."""
-    found = fields(canonical)
-    if len(found) != 7 or found[6][0] != "b" or found[6][1] is None or len(found[6][1]) % _BLOCK_ROW:
-        raise ValueError("not a block")
-    raw = found[6][1]
-    return [
-        BlockRow(
-            int.from_bytes(raw[at : at + 8], "big", signed=True),
-            raw[at + 8 : at + 40],
-            raw[at + 40 : at + 72],
-            raw[at + 72 : at + 104],
-        )
-        for at in range(0, len(raw), _BLOCK_ROW)
-    ]
+def block_row(entry_id: int, row: bytes, digests: bytes) -> BlockRow:
+    """One row of a block, of its fields and of those of its payloads' digests."""
+    request, response = (
+        NO_DIGEST if value is None else bytes.fromhex(value.decode()) for _letter, value in fields(digests)
+    )
+    return BlockRow(entry_id, hashlib.sha256(row).digest(), request, response)
+
+
+def block_span(start: bytes) -> tuple[int, int] | None:
+    """First and last number of a block, of the first bytes (200 are enough) of its canonical ones; None of others."""
+    match = _BLOCK_SPAN.match(start)
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def expired_text(sequence: int, before: datetime) -> str:
@@ -243,34 +196,3 @@ def expiry(canonical: bytes) -> Expiry | None:
     """What such a link says; None when these are not its bytes."""
     match = _EXPIRED.fullmatch(note_text(canonical) or "")
     return Expiry(int(match[1]), match[2]) if match else None
-
-
-def chain_id(first_head: bytes) -> str:
-    """What a chain is called: the first 32 hex digits of its first head."""
-    return first_head.hex()[:32]
-
-
-def checkpoint_text(chain: str, sequence: int, head: bytes, previous: int, created_at: datetime, key_id: str) -> str:
-    """The text that is signed: seven lines, each ended by one line feed."""
-    moment = created_at.isoformat("T", "microseconds")
-    return (
-        f"intertie audit checkpoint v1\nchain {chain}\nsequence {sequence}\nhead {head.hex()}\n"
-        f"previous {previous}\ntime {moment}Z\nkey {key_id}\n"
-    )
-
-
-def read_checkpoint(text: str, signature: bytes) -> Checkpoint:
-    """The checkpoint of a signed text; the signature is not verified. Raises ValueError when it is none."""
-    match = _CHECKPOINT.fullmatch(text)
-    if match is None:
-        raise ValueError("not the text of a checkpoint")
-    return Checkpoint(
-        text=text,
-        signature=signature,
-        chain_id=match[1],
-        sequence=int(match[2]),
-        head=bytes.fromhex(match[3]),
-        previous=int(match[4]),
-        created_at=datetime.fromisoformat(match[5]),
-        key_id=match[6],
-    )
