@@ -13,11 +13,12 @@ from intertie_chassis.errors import Internal, IntertieError, InvalidArgument, Re
 from intertie_gateway.access_log import AccessLog
 from intertie_gateway.addresses import Requests
 from intertie_gateway.asgi import Answer, ClientGone, Receive, Scope, Send
+from intertie_gateway.denial_log import DenialLog
 from intertie_gateway.head import Head
 from intertie_gateway.path_segments import has_dot_segment
 from intertie_gateway.problems import MethodNotAllowed, RouteNotFound, answer_of
 from intertie_gateway.receive import PUSH, WEBHOOK, Receiver
-from intertie_gateway.transcoder import Transcoder
+from intertie_gateway.transcoder import NoToken, Transcoder
 
 _CLOSED_BY_CLIENT = 499
 _SAFE = ("GET", "HEAD")
@@ -36,16 +37,19 @@ class Gateway:
         access_log: AccessLog,
         *,
         most_calls: int = 256,
+        denials: DenialLog | None = None,
         requests: Requests | None = None,
     ) -> None:
         """Args:
         pages: what is answered to GET without a token, by its path.
         most_calls: transcoded requests that are answered at the same time.
+        denials: where requests without a token are told of.
         requests: limits the requests of each address; None: there is no limit.
         """
         self._receiver = receiver
         self._transcoder = transcoder
         self._pages = pages
+        self._denials = denials
         self._access_log = access_log
         self._free_calls = most_calls
         self._requests = requests
@@ -130,6 +134,11 @@ class Gateway:
         try:
             set_request_id(head.request_id)
             return await self._transcoder.answer(match, scope["query_string"], head, receive)
+        except NoToken as error:
+            if self._denials is not None:
+                client = scope["client"]
+                self._denials.add(match.binding.method, error, client[0] if client else "", head.request_id)
+            raise
         finally:
             self._free_calls += 1
 

@@ -17,6 +17,7 @@ from intertie_gateway.app import Gateway
 from intertie_gateway.backends import Backends
 from intertie_gateway.coalescer import Bounds, Coalescer
 from intertie_gateway.deliveries import Deliveries
+from intertie_gateway.denial_log import DenialLog
 from intertie_gateway.health import Health
 from intertie_gateway.limits import Held
 from intertie_gateway.receive import Receiver
@@ -49,6 +50,7 @@ async def application(
     console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     access_log = AccessLog(settings.gateway_access_log, console=console)
     health = Health(backends)
+    denials = DenialLog(backends.channels["audit"], token)
     gateway = Gateway(
         Receiver(coalescer, most_bytes=most_bytes, held=held),
         Transcoder(backends, deadline=settings.gateway_deadline_seconds, most_bytes=most_bytes, held=held),
@@ -60,13 +62,16 @@ async def application(
         },
         access_log,
         most_calls=settings.gateway_max_concurrent_calls,
+        denials=denials,
         requests=Requests.from_settings(settings),
     )
     access_log.start()
+    denials.start()
     try:
         yield gateway
     finally:
         await coalescer.close()
+        await denials.stop()
         await backends.close()
         await access_log.stop()
 

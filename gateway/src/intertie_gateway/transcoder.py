@@ -29,12 +29,18 @@ _MASK = "update_mask"
 _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +[\x21-\x7e]{1,4096}")
 
 
+class NoToken(Unauthenticated):
+    """This call needs a bearer token, and has none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Binding:
     """A route, ready to serve."""
 
     route: contracts.Route
     template: templates.Template
+    method: str
+    """The method's path."""
     request: type[Message]
     call: Any
     """The channel's multi-callable."""
@@ -151,12 +157,13 @@ def _bind(route: contracts.Route, backends: Backends, deadline: float) -> Bindin
     service = route.method.containing_service.full_name
     response: Any = GetMessageClass(route.method.output_type)
     request: type[Message] = GetMessageClass(request_type)
+    method = f"/{service}/{route.method.name}"
     call = backends.channels[route.backend].unary_unary(
-        f"/{service}/{route.method.name}",
+        method,
         request_serializer=request.SerializeToString,
         response_deserializer=response.FromString,
     )
-    return Binding(route, template, request, call, max(deadline, route.longest_seconds), in_path, in_query)
+    return Binding(route, template, method, request, call, max(deadline, route.longest_seconds), in_path, in_query)
 
 
 def _field(message_type: Descriptor, path: str) -> Any:
@@ -169,10 +176,11 @@ def _field(message_type: Descriptor, path: str) -> Any:
 def _token(head: Head) -> str:
     """The caller's own credentials, handed on as they are: the service decides.
 
-    Raises Unauthenticated, in the services' own words, when there is no bearer token.
+    Raises NoToken, in the services' own words, when there is no bearer token. No service is asked then: with TLS it
+    would take the gateway's certificate for the caller's word.
     """
     if head.authorization is None or not _BEARER.fullmatch(head.authorization):
-        raise Unauthenticated("this call needs one authorization header: Bearer and a token")
+        raise NoToken("this call needs one authorization header: Bearer and a token")
     return head.authorization.decode("ascii")
 
 
