@@ -158,6 +158,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The caller's certificate is not one that the process lets in, or the token is another's than the certificate.
     (UNAUTHENTICATED)
     """
+    ERROR_REASON_CHAIN_BROKEN: _ErrorReason.ValueType  # 64
+    """Links of the audit's chain are missing, so that nothing can be proven with it: `intertie audit verify` says where.
+    (FAILED_PRECONDITION)
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused. The name without its prefix is the `reason` of the google.rpc.ErrorInfo that every error
@@ -299,5 +303,9 @@ ERROR_REASON_GRANT_EXPIRED: ErrorReason.ValueType  # 62
 ERROR_REASON_CERTIFICATE_REFUSED: ErrorReason.ValueType  # 63
 """The caller's certificate is not one that the process lets in, or the token is another's than the certificate.
 (UNAUTHENTICATED)
+"""
+ERROR_REASON_CHAIN_BROKEN: ErrorReason.ValueType  # 64
+"""Links of the audit's chain are missing, so that nothing can be proven with it: `intertie audit verify` says where.
+(FAILED_PRECONDITION)
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

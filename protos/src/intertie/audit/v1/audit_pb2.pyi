@@ -721,7 +721,10 @@ Global___ChainAnchor: _TypeAlias = ChainAnchor  # noqa: Y015
 
 @_typing.final
 class ChainLink(_message.Message):
-    """One place of the chain."""
+    """One place of the chain, or one of the entries that a place seals together. A link of the kind `found` seals many
+    entries, which were there before the chain: after the link itself, which has no entry, each chosen one of them follows
+    under the same sequence.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -732,12 +735,14 @@ class ChainLink(_message.Message):
     sequence: _builtins.int
     """The place."""
     digest: _builtins.bytes
-    """SHA-256 of the canonical bytes."""
+    """The leaf: SHA-256 of a zero byte and the canonical bytes. Empty of an entry that follows its `found` link."""
     canonical: _builtins.bytes
-    """The canonical bytes, as they are stored and were sealed; of chosen entries only."""
+    """The canonical bytes, as they are stored and were sealed; of chosen entries, of `found` links with chosen entries, and
+    of notes. Of an entry that follows its `found` link: its fields, whose SHA-256 stands in that link.
+    """
     @_builtins.property
     def entry(self) -> Global___Entry:
-        """The entry with its payloads as they are now; of chosen entries only."""
+        """The entry with its payloads as they are now; of chosen entries only, absent when it is not in the log any more."""
 
     def __init__(
         self,
