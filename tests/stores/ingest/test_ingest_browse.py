@@ -3,14 +3,11 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from ingest_samples import INCIDENT, configuration, delivery, mapping, raw, system
+from ingest_samples import INCIDENT, configuration, delivery, mapping, system
 from intertie_chassis.clock import utc_now
-from intertie_chassis.errors import InvalidArgument
-from intertie_chassis.outbox import Outbox
-from intertie_ingest.audit_convert import entries_of_group, entries_of_rejections
+from intertie_ingest.audit_convert import entries_of_group
 from intertie_ingest.browse_store import DeliveryFilter, RecordFilter
 from intertie_ingest.model import Ending, Outcome, Status
-from intertie_ingest.rejections import MOST_ROWS, Rejections
 
 
 async def test_deliveries_are_found_by_how_they_stand(ingest: Any) -> None:
@@ -122,29 +119,6 @@ async def test_a_replay_releases_what_waits(ingest: Any) -> None:
     assert await ingest.browse.count(wanted) == 1
     assert len(await ingest.browse.replay(wanted, lambda ids: b"released")) == 1
     assert sorted(record.external_id for record in (await ingest.lease()).records) == ["1", "2"]
-
-
-async def test_refusals_are_counted_not_listed(ingest: Any) -> None:
-    """A flood of one kind is one row a minute; more kinds than are gathered lose their source, not their count."""
-    outbox = Outbox(ingest.database, ingest.tables.outbox)
-    rejections = Rejections(ingest.rejections, outbox, entries_of_rejections, timedelta(days=1))
-    error = InvalidArgument("the body is not JSON", reason="INVALID_JSON")
-    for _ in range(2):
-        for _ in range(50):
-            rejections.add(raw(b"x", peer="192.0.2.1"), "law_enforcement", error)
-        await rejections.flush()
-    page = await ingest.rejections.page("law_enforcement", "INVALID_JSON", None, 50)
-    assert sum(one.count for one in page) == 100
-    assert len(page) <= 2
-    assert (page[0].source, page[0].message) == ("192.0.2.1", "the body is not JSON")
-    assert await ingest.count("ingest_outbox") == 2
-    for number in range(MOST_ROWS + 500):
-        rejections.add(raw(b"x", peer=f"2001:db8::{number:x}"), "", error)
-    await rejections.flush()
-    assert sum(one.count for one in await ingest.rejections.page("", "", None, 5000)) == 100 + MOST_ROWS + 500
-    assert await ingest.count("rejected_deliveries") <= MOST_ROWS + 2 + len(page)
-    await ingest.rejections.prune(utc_now() + timedelta(days=1))
-    assert await ingest.rejections.page("", "", None, 50) == []
 
 
 async def test_a_delivery_that_was_never_a_state_shows_who_is_newer(make_ingest: Any) -> None:
