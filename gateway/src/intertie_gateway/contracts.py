@@ -10,10 +10,10 @@ from intertie.api.v1 import options_pb2
 from intertie.audit.v1 import audit_pb2
 from intertie.ingest.v1 import ingest_pb2, query_pb2, sync_pb2
 from intertie.mapper.v1 import mapper_pb2
-from intertie.registry.v1 import registry_pb2
+from intertie.registry.v1 import registry_pb2, secrets_pb2
 
 FILES: dict[str, tuple[FileDescriptor, ...]] = {
-    "registry": (registry_pb2.DESCRIPTOR,),
+    "registry": (registry_pb2.DESCRIPTOR, secrets_pb2.DESCRIPTOR),
     "ingest": (ingest_pb2.DESCRIPTOR,),
     "mapper": (mapper_pb2.DESCRIPTOR,),
     "audit": (audit_pb2.DESCRIPTOR,),

@@ -35,10 +35,14 @@ async def adopt(plan: Plan) -> None:
         "a push names its mapping, so the name must say which",
     )
     plan.add_column("module_system_mappings", "expires_at", "TIMESTAMP NULL", "a grant may end by itself")
+    reason = "a sealed credential is longer than a clear one; what is there stays as it is"
+    plan.modify_column("external_system_connections", "db_password", reason, type="text")
+    plan.modify_column("external_system_connections", "api_auth_token", reason, type="mediumtext")
     tables = Tables.of(plan.prefix)
     is_new = plan.table("registry_digests") is None
     plan.create_table(tables.digests, "by its digest a configuration that SQL changed is told from one that a call did")
     plan.create_table(tables.outbox, "what audit is to hear of a change is written with the change")
+    plan.create_table(tables.secret_keys, "a sealing key is told from another one of the same id")
     if is_new:
         for kind, (table, system, title) in _KINDS.items():
             plan.run(

@@ -77,6 +77,21 @@ def of_sql(
     )
 
 
+def of_sealing(verb: str, connection: Connection, system: str, fields: tuple[str, ...], actor: Actor) -> AuditEntry:
+    """The entry for credentials of a connection that were encrypted where they stood: what they are has not changed."""
+    return AuditEntry(
+        entry_id=new_ulid(),
+        system_id=connection.system_id,
+        system=system,
+        query_string=f"{verb} connection {connection.id}",
+        title=connection.title,
+        changed=fields,
+        module_name="",
+        actor=actor,
+        created_at=utc_now(),
+    )
+
+
 def of_missed_ticks(tick: Tick, period: timedelta, *, system: str, title: str, actor: Actor) -> AuditEntry:
     """The entry for ticks of the mapping `title` that passed without a run, told when the one before is taken up."""
     first, last = (_shown(moment) for moment in (tick.due_at + period, tick.last_missed(period)))

@@ -5,6 +5,7 @@ from typing import Any
 from intertie.registry.v1 import registry_pb2
 from intertie_registry import admission, reaching, secrets, urls, verification
 from intertie_registry.changes import Changes, config_text
+from intertie_registry.credentials import usable
 from intertie_registry.fields import Fields
 from intertie_registry.mask_convert import named_fields
 from intertie_registry.model import API_AUTH_TYPES, CONNECTION_TYPES, DB_DRIVERS, Connection
@@ -52,6 +53,7 @@ def connection_changes(request: registry_pb2.UpdateConnectionRequest) -> Changes
 
 def connection_message(connection: Connection) -> registry_pb2.Connection:
     """The connection as callers see it: which secrets are set, not what they are."""
+    connection = usable(connection)
     config = secrets.parse(connection.config_json)
     set_secrets = [name for name in secrets.CREDENTIALS if getattr(connection, name)]
     return registry_pb2.Connection(

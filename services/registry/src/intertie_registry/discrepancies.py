@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from intertie_registry import audit_entries, verification
 from intertie_registry.audit_entries import AuditEntry
+from intertie_registry.credential_places import shown
 from intertie_registry.model import Connection, Grant, Kind, Part, SystemImage, digest
 
 
@@ -98,9 +99,12 @@ def find(known: Iterable[Known], images: Mapping[int, SystemImage]) -> tuple[Dis
 
 
 def _warning(image: SystemImage, part: Part) -> str:
-    """A second connection that verifies deliveries would be refused in a call; in SQL nobody could."""
+    """What nobody could refuse in SQL: a second connection that verifies deliveries, or credentials moved elsewhere."""
     if not isinstance(part, Connection):
         return ""
+    if part.unreadable:
+        lost = part.unreadable[0]
+        return f"{shown(lost.path)} of connection {part.id} cannot be opened: {lost.problem}; set it anew"
     verifiers = verification.verifiers(image)
     if part.id not in verifiers[1:]:
         return ""

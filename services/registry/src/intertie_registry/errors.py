@@ -62,6 +62,24 @@ class SecondVerifier(FailedPrecondition):
         )
 
 
+class NotSealing(FailedPrecondition):
+    """Credentials are not sealed here: INTERTIE_SECRETS_SEALING is off."""
+
+
+class WrongSealingKey(FailedPrecondition):
+    """A sealing key is not the one of its id that has sealed in this database."""
+
+    @classmethod
+    def named(cls, ids: list[str]) -> "WrongSealingKey":
+        """The error for key ids."""
+        shown = ", ".join(ids[:10])
+        return cls(
+            f"the sealing key {shown} is not the one of this id that has sealed in this database: restore that one, or "
+            "give the new one an id of its own",
+            metadata={"keys": shown},
+        )
+
+
 class MappingNotFound(NotFound):
     """There is no mapping of this id."""
 

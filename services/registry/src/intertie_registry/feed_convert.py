@@ -5,6 +5,7 @@ from enum import IntEnum
 
 from intertie.registry.v1 import feed_pb2
 from intertie_registry import secrets
+from intertie_registry.credentials import usable
 from intertie_registry.model import Connection, SystemImage
 from intertie_registry.moment_convert import timestamp
 
@@ -95,6 +96,7 @@ def _system(image: SystemImage, trust: Trust) -> feed_pb2.SystemConfiguration:
 
 
 def _connection(connection: Connection, trust: Trust) -> feed_pb2.ConnectionConfiguration:
+    connection = usable(connection)
     config = connection.config_json
     message = feed_pb2.ConnectionConfiguration(
         id=connection.id,

@@ -72,6 +72,16 @@ class Journal:
         for part in parts:
             await connection.execute(delete(self._digests).where(*self._is(part)))
 
+    async def resealed(self, connection: AsyncConnection, before: dict[int, str], after: dict[int, str]) -> None:
+        """Within a transaction that seals credentials of connections: their digests go along, by id.
+
+        One that is not as it was `before` is left: SQL changed that row, and audit has not been told yet.
+        """
+        columns = self._digests.c
+        for number, known in before.items():
+            is_it = (columns.kind == "connection", columns.part_id == number, columns.digest == known)
+            await connection.execute(update(self._digests).where(*is_it).values(digest=after[number]))
+
     async def reconcile(self, discrepancies: tuple[Discrepancy, ...]) -> bool:
         """Tell audit of changes that SQL made. Those that another replica, or a call, was faster with are left out.
 

@@ -23,6 +23,9 @@ ACCESS_TYPES = ("read", "write", "read_write")
 
 Kind = Literal["system", "connection", "mapping", "grant"]
 
+#: marks a field that watchers are to hear of and that nobody writes
+_NO_CONFIGURATION = {"configures": False}
+
 
 @dataclass(frozen=True, slots=True)
 class System:
@@ -50,6 +53,19 @@ class System:
 
 
 @dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A credential of a connection that stands sealed in its row and cannot be opened."""
+
+    #: where it stands: see `credential_places`
+    path: tuple[str | int, ...]
+    #: the sealed text, which takes the credential's place until somebody sets it anew
+    stored: str = field(repr=False)
+    problem: str
+    #: whether it may open once another key is there, which another replica may have
+    is_key_missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Connection:
     """One way to reach a system, and how what it sends is verified."""
 
@@ -70,6 +86,10 @@ class Connection:
     #: as stored, a JSON object when all is well; empty for NULL
     config_json: str = field(default="", repr=False)
     is_active: bool = True
+    #: the credentials that could not be opened; they count as not set, see `Credentials.usable`
+    unreadable: tuple[Unreadable, ...] = field(default=(), metadata=_NO_CONFIGURATION)
+    #: the digest of the row where credentials stand sealed in it; empty where the row is as this is
+    stored_digest: str = field(default="", compare=False, repr=False)
     last_connection_test: datetime | None = field(default=None, compare=False)
     connection_status: str = field(default="never_tested", compare=False)
     connection_error: str = field(default="", compare=False)
@@ -181,11 +201,21 @@ class Actor:
 
 def configured(part: Part) -> dict[str, Any]:
     """The values that configure something: what an operator or SQL writes, without what services report."""
-    return {field.name: getattr(part, field.name) for field in dataclasses.fields(part) if field.compare}
+    return {
+        field.name: getattr(part, field.name)
+        for field in dataclasses.fields(part)
+        if field.compare and field.metadata.get("configures", True)
+    }
 
 
 def digest(part: Part) -> str:
-    """A text of 64 characters that differs when the configuration does."""
+    """A text of 64 characters that differs when the configuration, as it is stored, does.
+
+    Sealed credentials count as they are stored: so replicas with other keys agree on it, and nobody who has it can try
+    passwords on it.
+    """
+    if isinstance(part, Connection) and part.stored_digest:
+        return part.stored_digest
     # Without what is not there, so that a part is the same before and after its kind was given another field.
     values = {name: value for name, value in configured(part).items() if value is not None}
     document = json.dumps(values, ensure_ascii=True, sort_keys=True, default=str)

@@ -49,7 +49,7 @@ def parse(text: str) -> JsonObject | None:
 def redacted(value: Any, is_secret: IsSecret = is_secret) -> Any:
     """The same JSON without the members that are secret, at any depth."""
     if isinstance(value, dict):
-        return {key: redacted(item, _inside(key)) for key, item in value.items() if not is_secret(key)}
+        return {key: redacted(item, inside(key)) for key, item in value.items() if not is_secret(key)}
     if isinstance(value, list):
         return [redacted(item) for item in value]
     return value
@@ -72,7 +72,7 @@ def merged(old: JsonObject, new: JsonObject, is_secret: IsSecret = is_secret) ->
             continue
         before = old.get(key)
         if isinstance(value, dict):
-            value = merged(before if isinstance(before, dict) else {}, value, _inside(key))
+            value = merged(before if isinstance(before, dict) else {}, value, inside(key))
         result[key] = value
     kept = {key: value for key, value in old.items() if is_secret(key) and key not in new}
     return {**result, **kept}
@@ -83,7 +83,7 @@ def paths(value: Any, at: str, is_secret: IsSecret = is_secret) -> Iterator[str]
     if isinstance(value, dict):
         for key, item in value.items():
             if not is_secret(key):
-                yield from paths(item, f"{at}.{key}", _inside(key))
+                yield from paths(item, f"{at}.{key}", inside(key))
             elif item not in (None, ""):
                 yield f"{at}.{key}"
     elif isinstance(value, list):
@@ -91,7 +91,7 @@ def paths(value: Any, at: str, is_secret: IsSecret = is_secret) -> Iterator[str]
             yield from paths(item, f"{at}[{index}]")
 
 
-def _inside(key: str) -> IsSecret:
+def inside(key: str) -> IsSecret:
     """What is secret among the members of the object under this key."""
     return is_secret_header if key.lower() == "headers" else is_secret
 

@@ -14,6 +14,7 @@ import structlog
 
 from intertie_chassis.errors import IntertieError
 from intertie_registry import verification
+from intertie_registry.credential_places import shown
 from intertie_registry.discrepancies import Discrepancy, find
 from intertie_registry.errors import NoImageYet
 from intertie_registry.model import SystemImage, difference
@@ -190,6 +191,7 @@ class LiveConfiguration:
                 watcher.offer(news)
             _log.info("configuration changed", systems=len(changed), gone=len(gone), watchers=len(self._watchers))
         for image in changed.values():
+            _tell_of_unreadable(image)
             ids = verification.verifiers(image)
             if len(ids) > 1:
                 _log.warning(
@@ -204,3 +206,15 @@ class LiveConfiguration:
                 await self._hurried.wait()
         except TimeoutError:
             return
+
+
+def _tell_of_unreadable(image: SystemImage) -> None:
+    for connection in image.connections:
+        for lost in connection.unreadable:
+            _log.error(
+                "a credential cannot be opened; the connection is closed until it is set anew, or its key is there",
+                system=image.system.system_name,
+                connection=connection.id,
+                field=shown(lost.path),
+                problem=lost.problem,
+            )

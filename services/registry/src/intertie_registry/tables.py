@@ -75,6 +75,8 @@ class Tables:
     #: the digest of each part as the registry last knew it: what differs was changed by SQL
     digests: Table
     outbox: Table
+    #: what each sealing key is known by: another one of the same id is told from it
+    secret_keys: Table
 
     @classmethod
     def of(cls, prefix: str) -> "Tables":
@@ -102,7 +104,7 @@ class Tables:
                 Column("db_port", Integer),
                 Column("db_name", String(100)),
                 Column("db_username", String(100)),
-                Column("db_password", String(255)),
+                Column("db_password", Text),
                 Column("db_driver", String(16)),
                 Column("api_base_url", String(500)),
                 Column("api_auth_type", String(16)),
@@ -144,6 +146,7 @@ class Tables:
             ),
             digests=digest_table(metadata, f"{prefix}registry_digests"),
             outbox=outbox_table(metadata, f"{prefix}registry_outbox"),
+            secret_keys=secret_key_table(metadata, f"{prefix}registry_secret_keys"),
         )
 
     def configuration(self) -> tuple[Table, Table, Table, Table]:
@@ -161,6 +164,19 @@ def digest_table(metadata: MetaData, name: str) -> Table:
         Column("system_id", BigInteger, nullable=False, index=True),
         Column("title", String(100), nullable=False),
         Column("digest", String(64), nullable=False),
+        mysql_engine="InnoDB",
+        mysql_charset="utf8mb4",
+        mysql_collate="utf8mb4_bin",
+    )
+
+
+def secret_key_table(metadata: MetaData, name: str) -> Table:
+    """The table of the proofs of sealing keys, for statements, the migration and the adoption. It holds no key."""
+    return Table(
+        name,
+        metadata,
+        Column("key_id", String(64), primary_key=True),
+        Column("proof", String(64), nullable=False),
         mysql_engine="InnoDB",
         mysql_charset="utf8mb4",
         mysql_collate="utf8mb4_bin",
