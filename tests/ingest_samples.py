@@ -87,11 +87,13 @@ def nobody(token: str) -> Principal:
     raise Unauthenticated
 
 
-def desk(config: Configuration | None = None, principal_of: Any = nobody, now: float = 1_700_000_000.0) -> Desk:
-    """A desk at a fixed time."""
+def desk(config: Configuration | None = None, principal_of: Any = nobody, now: float = 1_700_000_000.0) -> Any:
+    """A Desk at a fixed time; what it takes is a delivery, or whatever the test expects."""
     return Desk(config or configuration(), principal_of, new_ulid, now, 1024 * 1024)
 
 
 def delivery(body: object = INCIDENT, config: Configuration | None = None, **options: Any) -> Delivery:
     """A delivery that is ready to be committed."""
-    return desk(config).take(raw(body, **options))
+    taken = desk(config).take(raw(body, **options))
+    assert isinstance(taken, Delivery)
+    return taken

@@ -21,7 +21,14 @@ CHASSIS_SQL_NOUNS = {*CHASSIS_DATABASE_NOUNS, "outbox", "migrations", "adoption"
 #: files of a service that know protobuf, by what they are about; __main__ gives the server the generated registration
 CONTRACT_NOUNS = {"convert", "service", "clients", "client", "__main__"}
 #: files of a service that compute and touch nothing
-PURE_NOUNS = {"model", "signatures", "chain"}
+PURE_NOUNS = {
+    "model",
+    "signatures",
+    *("signature_effort", "signature_ed25519", "signature_gate", "signature_options", "signature_schemes"),
+    "answers",
+    "handshakes",
+    "chain",
+}
 
 
 @dataclass(frozen=True, slots=True)

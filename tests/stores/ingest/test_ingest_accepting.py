@@ -15,9 +15,9 @@ from intertie_chassis.errors import Internal, Unavailable
 from intertie_chassis.outbox import Outbox
 from intertie_ingest.accept import Acceptor, Limits
 from intertie_ingest.audit_convert import entries_of_group, entries_of_rejections
-from intertie_ingest.delivery import Desk
+from intertie_ingest.delivery import Admitted, Desk
 from intertie_ingest.errors import Overloaded
-from intertie_ingest.model import Accepted, Delivery, RawDelivery
+from intertie_ingest.model import Accepted, Delivery, Greeting, RawDelivery
 from intertie_ingest.rejection_store import RejectionStore
 from intertie_ingest.rejections import Rejections
 from intertie_ingest.snapshot import Change, Snapshot
@@ -58,13 +58,13 @@ async def test_what_the_database_refuses_harms_nobody_else(ingest: Any) -> None:
 async def test_a_fault_of_ours_is_one_deliverys_alone(ingest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever nobody thought of: its sender gets an error of ours, the others are committed."""
 
-    def take_or_fail(self: Desk, delivery: RawDelivery) -> Delivery:
+    def take_or_fail(self: Desk, delivery: RawDelivery) -> Admitted:
         if delivery.peer == "192.0.2.66":
             raise ArithmeticError("nobody thought of this")
         return take(self, delivery)
 
-    take = Desk.take
-    monkeypatch.setattr(Desk, "take", take_or_fail)
+    take = Desk.admitted
+    monkeypatch.setattr(Desk, "admitted", take_or_fail)
     peers = ["192.0.2.1", "192.0.2.66", "192.0.2.1"]
     results = await acceptor(ingest.database).accept([raw({"id": n}, peer=peer) for n, peer in enumerate(peers)])
     assert [type(result) for result in results] == [Accepted, Internal, Accepted]
@@ -75,15 +75,15 @@ async def test_what_takes_long_is_taken_in_a_thread(ingest: Any, monkeypatch: py
     """Large bodies, and systems whose filters are heavy, keep no other sender waiting."""
     threads: list[bool] = []
 
-    def take_slowly(self: Desk, delivery: RawDelivery) -> Delivery:
+    def take_slowly(self: Desk, delivery: Admitted) -> Delivery | Greeting:
         threads.append(threading.current_thread() is threading.main_thread())
         until = time.thread_time() + 0.11
-        while b"heavy" in delivery.body and time.thread_time() < until:
+        while b"heavy" in delivery.raw.body and time.thread_time() < until:
             sum(range(1000))
         return take(self, delivery)
 
-    take = Desk.take
-    monkeypatch.setattr(Desk, "take", take_slowly)
+    take = Desk.routed
+    monkeypatch.setattr(Desk, "routed", take_slowly)
     accepting = acceptor(ingest.database)
     await accepting.accept([raw({"id": 1})])
     await accepting.accept([raw({"id": 2, "filler": "x" * 200_000})])

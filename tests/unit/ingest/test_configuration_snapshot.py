@@ -9,7 +9,7 @@ from intertie_chassis.errors import Unavailable
 from intertie_chassis.following import follow_once
 from intertie_ingest.configuration import CompiledSystem, StoredSystem, compile_system
 from intertie_ingest.errors import NoSnapshot
-from intertie_ingest.signatures import CLOSED
+from intertie_ingest.signature_schemes import CLOSED
 from intertie_ingest.snapshot import Change, Snapshot
 
 

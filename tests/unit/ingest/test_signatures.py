@@ -11,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
-from intertie_ingest.signatures import Closed, Misconfigured, Mismatch, Repeated, compile_verifier
+from intertie_ingest.signature_options import compile_verifier
+from intertie_ingest.signature_schemes import Closed
+from intertie_ingest.signatures import Misconfigured, Mismatch, Repeated, Verified
 
 NOW = 1_700_000_000.0
+MATCHED = "webhook_secret"
 BODY = b'{"id": "evt_1", "type": "ping"}'
 STANDARD_SECRET = "whsec_plJ3nmyCDGBKInavdOK15jsl"
 
@@ -39,7 +42,7 @@ def test_a_secret_that_is_not_the_secret_is_one_mismatch(presented: list[bytes])
 
 def test_the_secret_gets_in_and_twice_is_a_mistake() -> None:
     """One header with the secret fits; two are refused even when both are right."""
-    assert of("secret").verify({"x-webhook-secret": [b"s3cret"]}, BODY, NOW) is None
+    assert of("secret").verify({"x-webhook-secret": [b"s3cret"]}, BODY, NOW).secret == MATCHED
     with pytest.raises(Repeated, match="x-webhook-secret"):
         of("secret").verify({"x-webhook-secret": [b"s3cret", b"s3cret"]}, BODY, NOW)
 
@@ -47,7 +50,7 @@ def test_the_secret_gets_in_and_twice_is_a_mistake() -> None:
 def test_a_secret_without_a_scheme_is_the_default() -> None:
     """The seed's configuration names no scheme."""
     verifier = compile_verifier({"webhook_secret": "your_secret_here"})
-    assert verifier.verify({"x-webhook-secret": [b"your_secret_here"]}, BODY, NOW) is None
+    assert verifier.verify({"x-webhook-secret": [b"your_secret_here"]}, BODY, NOW).secret == MATCHED
 
 
 @pytest.mark.parametrize(("seconds", "fits"), [(-1, True), (1, False)], ids=["before-its-end", "after-its-end"])
@@ -56,9 +59,11 @@ def test_the_previous_secret_counts_until_its_time(seconds: int, fits: bool) -> 
     end = datetime.fromtimestamp(NOW, UTC)
     for spelling in (end.isoformat(), end.isoformat().replace("+00:00", "Z"), NOW):
         verifier = of("secret", webhook_secret_previous="old", webhook_secret_previous_expires_at=spelling)
-        assert verifier.verify({"x-webhook-secret": [b"s3cret"]}, BODY, NOW + seconds) is None
+        assert verifier.verify({"x-webhook-secret": [b"s3cret"]}, BODY, NOW + seconds).secret == MATCHED
         if fits:
-            assert verifier.verify({"x-webhook-secret": [b"old"]}, BODY, NOW + seconds) is None
+            assert (
+                verifier.verify({"x-webhook-secret": [b"old"]}, BODY, NOW + seconds).secret == "webhook_secret_previous"
+            )
         else:
             with pytest.raises(Mismatch):
                 verifier.verify({"x-webhook-secret": [b"old"]}, BODY, NOW + seconds)
@@ -73,7 +78,9 @@ def test_standard_webhooks_published_vector(family: str) -> None:
         f"{family}-timestamp": [b"1731705121"],
         f"{family}-signature": [b"v1,rAvfW3dJ/X/qxhsaXPOyyCGmRKsaKWcsNccKXlIktD0="],
     }
-    assert of("standard-webhooks", STANDARD_SECRET).verify(headers, body, 1731705121.0) == "msg_loFOjxBNrRLzqYUf"
+    assert of("standard-webhooks", STANDARD_SECRET).verify(headers, body, 1731705121.0) == Verified(
+        "msg_loFOjxBNrRLzqYUf", MATCHED
+    )
 
 
 @given(body=st.binary(max_size=200), drift=st.integers(-300, 300), others=st.integers(0, 7))
@@ -84,7 +91,9 @@ def test_what_the_reference_library_signs_fits(body: bytes, drift: int, others: 
     signature = Webhook(STANDARD_SECRET).sign("msg_1", when, text).encode()
     listed = b" ".join([b"v1,AAAA"] * others + [signature])
     headers = {"webhook-id": [b"msg_1"], "webhook-timestamp": [b"%d" % NOW], "webhook-signature": [listed]}
-    assert of("standard-webhooks", STANDARD_SECRET).verify(headers, text.encode(), NOW + drift) == "msg_1"
+    assert of("standard-webhooks", STANDARD_SECRET).verify(headers, text.encode(), NOW + drift) == Verified(
+        "msg_1", MATCHED
+    )
 
 
 def standard_headers(**changed: list[bytes]) -> dict[str, list[bytes]]:
@@ -115,7 +124,7 @@ def test_a_time_that_is_off_is_a_mismatch_although_signed(timestamp: bytes) -> N
 def test_standard_webhooks_refusals() -> None:
     """A missing header and a foreign body mismatch; a second header and more than eight signatures are mistakes."""
     verifier = of("standard-webhooks", STANDARD_SECRET)
-    assert verifier.verify(standard_headers(), BODY, NOW) == "msg_1"
+    assert verifier.verify(standard_headers(), BODY, NOW) == Verified("msg_1", MATCHED)
     for name in ("webhook-id", "webhook-timestamp", "webhook-signature"):
         headers = standard_headers()
         del headers[name]
@@ -139,7 +148,7 @@ def test_github_published_vector() -> None:
     """The vector of GitHub's documentation on validating deliveries."""
     signature = b"sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
     verifier = of("github", "It's a Secret to Everybody")
-    assert verifier.verify({"x-hub-signature-256": [signature]}, b"Hello, World!", NOW) is None
+    assert verifier.verify({"x-hub-signature-256": [signature]}, b"Hello, World!", NOW).secret == MATCHED
     for wrong in (signature[:-1] + b"8", signature.removeprefix(b"sha256="), b"sha256=", "sha256=é".encode()):
         with pytest.raises(Mismatch):
             verifier.verify({"x-hub-signature-256": [wrong]}, b"Hello, World!", NOW)
@@ -150,7 +159,7 @@ def test_stripe_takes_any_of_its_v1_signatures_within_five_minutes() -> None:
     signed = hex_mac("whsec_test", b"%d.%b" % (NOW, BODY))
     verifier = of("stripe", "whsec_test")
     header = b"t=%d,v1=%b,v1=%b,v0=%b" % (NOW, b"0" * 64, signed, b"1" * 64)
-    assert verifier.verify({"stripe-signature": [header]}, BODY, NOW + 299) is None
+    assert verifier.verify({"stripe-signature": [header]}, BODY, NOW + 299).secret == MATCHED
     for wrong in (b"t=%d,v0=%b" % (NOW, signed), b"v1=%b" % signed, b"t=%d,t=%d,v1=%b" % (NOW, NOW, signed), b""):
         with pytest.raises(Mismatch):
             verifier.verify({"stripe-signature": [wrong]}, BODY, NOW)
@@ -161,12 +170,12 @@ def test_stripe_takes_any_of_its_v1_signatures_within_five_minutes() -> None:
 def test_shopify_and_slack() -> None:
     """Base64 over the body; hex over version, time and body."""
     mac = base64.b64encode(hmac.new(b"s3cret", BODY, hashlib.sha256).digest())
-    assert of("shopify").verify({"x-shopify-hmac-sha256": [mac]}, BODY, NOW) is None
+    assert of("shopify").verify({"x-shopify-hmac-sha256": [mac]}, BODY, NOW).secret == MATCHED
     headers = {
         "x-slack-signature": [b"v0=" + hex_mac("s3cret", b"v0:%d:%b" % (NOW, BODY))],
         "x-slack-request-timestamp": [b"%d" % NOW],
     }
-    assert of("slack").verify(headers, BODY, NOW) is None
+    assert of("slack").verify(headers, BODY, NOW).secret == MATCHED
     with pytest.raises(Mismatch):
         of("slack").verify({**headers, "x-slack-request-timestamp": [b"%d" % (NOW + 1)]}, BODY, NOW)
 
@@ -186,7 +195,7 @@ def test_generic_signature_with_template_time_and_id() -> None:
     mac = base64.b64encode(hmac.new(b"s3cret", b"e1|%d|%b" % (NOW, BODY), "sha512").digest())
     headers = {"x-acme-signature": [b"s=" + mac], "x-acme-time": [b"%d" % NOW], "x-acme-id": [b"e1"]}
     verifier = of("hmac", webhook_hmac=options)
-    assert verifier.verify(headers, BODY, NOW) == "e1"
+    assert verifier.verify(headers, BODY, NOW) == Verified("e1", MATCHED)
     with pytest.raises(Mismatch):
         verifier.verify(headers, BODY, NOW + 11)
     with pytest.raises(Mismatch):
@@ -223,6 +232,6 @@ def test_what_cannot_be_used_does_not_compile(configuration: dict[str, Any]) -> 
 
 def test_none_lets_in_and_closed_never_does() -> None:
     """The two that compare nothing of the sender's."""
-    assert compile_verifier({"webhook_auth": "none"}).verify({}, BODY, NOW) is None
+    assert compile_verifier({"webhook_auth": "none"}).verify({}, BODY, NOW) == Verified()
     with pytest.raises(Mismatch):
         Closed().verify({"x-webhook-secret": [b"nobody knows this one, and it would not help"]}, BODY, NOW)

@@ -13,17 +13,21 @@ from intertie_chassis.ids import new_ulid
 from intertie_chassis.outbox import Outbox
 from intertie_chassis.principals import Principal
 from intertie_ingest.configuration import CompiledSystem, Configuration
-from intertie_ingest.delivery import Desk, Pushed
+from intertie_ingest.delivery import Desk
 from intertie_ingest.errors import Clash, Overloaded, RateLimited, Refused
 from intertie_ingest.folding import Fold
-from intertie_ingest.model import Accepted, Delivery, RawDelivery
+from intertie_ingest.greetings import Greetings
+from intertie_ingest.model import Accepted, Delivery, Greeting, RawDelivery
+from intertie_ingest.old_secrets import OldSecrets
+from intertie_ingest.pushes import Pushed
 from intertie_ingest.rejections import Rejections
 from intertie_ingest.snapshot import Snapshot
 from intertie_ingest.store import Store
 from intertie_ingest.turnstile import Turnstile
 from intertie_ingest.wakeup import Wakeup
 
-Result = Accepted | IntertieError
+Committed = Accepted | IntertieError
+Result = Committed | Greeting
 
 _MOST_CLASHES = 5
 _LARGE_BYTES = 128 * 1024
@@ -60,6 +64,7 @@ class Acceptor:
         entries: Callable[[Fold], bytes | None],
         limits: Limits,
         turnstile: Turnstile | None = None,
+        greetings: Greetings | None = None,
     ) -> None:
         """`principal_of` tells whom a bearer token speaks for, `entries` makes the audit's message of a group."""
         self._store = store
@@ -71,6 +76,8 @@ class Acceptor:
         self._entries = entries
         self._limits = limits
         self._turnstile = turnstile or Turnstile()
+        self._greetings = greetings
+        self._old_secrets = OldSecrets()
         self._slots = asyncio.Semaphore(limits.groups)
         self._waiting = 0
         self._waiting_of: Counter[int] = Counter()
@@ -86,9 +93,12 @@ class Acceptor:
         try:
             for index, raw in enumerate(raws):
                 try:
-                    delivery = await self._taken(desk, raw)
-                    self._enter(desk, delivery)
-                    passed.append((index, delivery))
+                    taken = await self._taken(desk, raw)
+                    if isinstance(taken, Greeting):
+                        results[index] = self._greeted(raw, taken)
+                        continue
+                    self._enter(desk, taken)
+                    passed.append((index, taken))
                 except IntertieError as error:
                     results[index] = error
                 except Exception:
@@ -123,7 +133,7 @@ class Acceptor:
             raise result
         return result
 
-    async def _taken(self, desk: Desk, raw: RawDelivery) -> Delivery:
+    async def _taken(self, desk: Desk, raw: RawDelivery) -> Delivery | Greeting:
         """Takes a delivery, unless its address has failed too often; counts it when it fails to be verified."""
         self._turnstile.require_few_failures(raw.peer)
         try:
@@ -135,13 +145,22 @@ class Acceptor:
     def _enter(self, desk: Desk, delivery: Delivery) -> None:
         self._turnstile.enter(delivery.system_id, desk.configuration.by_id[delivery.system_id].terms)
 
-    async def _judged(self, desk: Desk, raw: RawDelivery) -> Delivery:
+    def _greeted(self, raw: RawDelivery, greeting: Greeting) -> Greeting:
+        if self._greetings is not None:
+            self._greetings.add(raw, greeting)
+        return greeting
+
+    async def _judged(self, desk: Desk, raw: RawDelivery) -> Delivery | Greeting:
         """Takes a delivery; in a thread if that may last, so that others are answered meanwhile."""
-        if len(raw.body) > _LARGE_BYTES or raw.system in self._slow:
-            return await asyncio.to_thread(desk.take, raw)
+        is_large = len(raw.body) > _LARGE_BYTES
+        # Whom it comes from is found for all alike: that a system's filters are heavy is not for strangers to measure.
+        admitted = await asyncio.to_thread(desk.admitted, raw) if is_large else desk.admitted(raw)
+        self._old_secrets.note(admitted.system, admitted.verified, desk.now)
+        if is_large or raw.system in self._slow:
+            return await asyncio.to_thread(desk.routed, admitted)
         started = time.thread_time()
         try:
-            return desk.take(raw)
+            return desk.routed(admitted)
         finally:
             if time.thread_time() - started > _SLOW_SECONDS and raw.system in desk.configuration.by_name:
                 self._slow.add(raw.system)
@@ -159,7 +178,7 @@ class Acceptor:
     def _admit(self, system: CompiledSystem) -> None:
         self._turnstile.admit(system.id, system.terms)
 
-    async def _commit_all(self, deliveries: list[Delivery]) -> list[Result]:
+    async def _commit_all(self, deliveries: list[Delivery]) -> list[Committed]:
         """One result a delivery. A system whose groups fill half of the places that wait gets no further one, so that
         one that floods keeps no other out.
         """
@@ -186,7 +205,7 @@ class Acceptor:
         finally:
             self._slots.release()
 
-    async def _commit(self, group: Sequence[Delivery]) -> list[Result]:
+    async def _commit(self, group: Sequence[Delivery]) -> list[Committed]:
         """Commits a group; if the database refuses it, its halves, until what is refused stands alone."""
         for _ in range(_MOST_CLASHES):
             try:

@@ -8,6 +8,7 @@ from intertie_ingest.migrations.first_tables import (
     exact_collation,
     first_tables,
 )
+from intertie_ingest.migrations.replay_tables import replay_tables
 from intertie_ingest.migrations.retention_index import AGE_COLUMNS, AGE_INDEX, DELIVERIES
 from intertie_ingest.migrations.sync_tables import RUN_COLUMN, sync_tables
 
@@ -67,6 +68,8 @@ async def plan(plan: Plan) -> None:
             plan.create_table(table, "deliveries, how they ended, refusals, and the outbox to audit")
     for table in sync_tables(plan.prefix, plan.is_mariadb).sorted_tables:
         plan.create_table(table, "sync runs, what failed in them, and how far each mapping has been synced")
+    for table in replay_tables(plan.prefix).sorted_tables:
+        plan.create_table(table, "what was signed without an id, so that a replay of it is known")
     plan.add_index(DELIVERIES, AGE_INDEX, AGE_COLUMNS, "finds what has been kept long enough")
 
 

@@ -11,10 +11,16 @@ from intertie_chassis.outbox import Outbox
 from intertie_chassis.server import Server
 from intertie_ingest import queue_service, service
 from intertie_ingest.accept import Acceptor, Limits
-from intertie_ingest.audit_convert import entries_of_group, entries_of_rejections
+from intertie_ingest.audit_convert import (
+    entries_of_denials,
+    entries_of_greetings,
+    entries_of_group,
+    entries_of_rejections,
+)
 from intertie_ingest.browse_store import BrowseStore
 from intertie_ingest.cache_walk_store import CacheWalk
 from intertie_ingest.clients import AuditClient, FeedClient
+from intertie_ingest.greetings import Greetings
 from intertie_ingest.leases import Leases
 from intertie_ingest.migrations import MIGRATIONS
 from intertie_ingest.queue_store import QueueStore
@@ -27,6 +33,7 @@ from intertie_ingest.settlement_store import SettlementStore
 from intertie_ingest.snapshot import Snapshot
 from intertie_ingest.store import Store
 from intertie_ingest.tables import Tables
+from intertie_ingest.turnstile import Allowances, Turnstile
 from intertie_ingest.wakeup import Wakeup
 
 _LOOK_SECONDS = 1.0
@@ -40,11 +47,26 @@ def assemble(
     outbox, snapshot, wakeup = Outbox(database, tables.outbox), Snapshot(), Wakeup()
     rejection_store = RejectionStore(database, tables, outbox)
     rejections = Rejections(
-        rejection_store, outbox, entries_of_rejections, timedelta(days=settings.ingest_rejection_days)
+        rejection_store,
+        outbox,
+        entries_of_rejections,
+        timedelta(days=settings.ingest_rejection_days),
+        settings.ingest_rejection_rows,
     )
     limits = Limits(settings.ingest_commit_groups, settings.ingest_waiting_groups, settings.ingest_max_body_bytes)
     store = Store(database, tables, outbox)
-    acceptor = Acceptor(store, snapshot, rejections, outbox, wakeup, verifier.verify, entries_of_group, limits)
+    turnstile = Turnstile(
+        Allowances(
+            settings.ingest_system_rate,
+            settings.ingest_system_burst,
+            settings.ingest_system_in_flight,
+            settings.ingest_failures_per_minute,
+        )
+    )
+    greetings = Greetings(database, outbox, entries_of_greetings)
+    acceptor = Acceptor(
+        store, snapshot, rejections, outbox, wakeup, verifier.verify, entries_of_group, limits, turnstile, greetings
+    )
     leases = Leases(QueueStore(database, tables), SettlementStore(database, tables), snapshot, wakeup, server.stopping)
 
     browse, cache = BrowseStore(database, tables, outbox), CacheWalk(database, tables)
@@ -59,11 +81,14 @@ def assemble(
     server.run_in_background("configuration", lambda: snapshot.run(feed.watch))
     server.run_in_background("audit outbox", _once_ready(schema, lambda: outbox.drain(log.append, joined=True)))
     server.run_in_background("rejections", _once_ready(schema, rejections.run))
+    server.run_in_background("handshakes", _once_ready(schema, greetings.run))
     retention = Retention(RetentionStore(database, tables), settings.ingest_body_days, settings.ingest_delivery_days)
     server.run_in_background("retention", _once_ready(schema, retention.run))
     server.run_in_background("held records", _once_ready(schema, _once_ready(snapshot.check, leases.release_held)))
+    server.tell_denials(lambda denials: outbox.post(entries_of_denials(denials)))
     # After the last call and before the database is closed: what was refused last is told of too.
-    server.resources.push_async_callback(rejections.flush)
+    server.resources.push_async_callback(rejections.flush, is_last=True)
+    server.resources.push_async_callback(greetings.flush, is_last=True)
 
 
 def _once_ready(

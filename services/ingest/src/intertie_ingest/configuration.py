@@ -11,9 +11,14 @@ from typing import Any
 import orjson
 
 from intertie_ingest.admission import OPTIONS, Terms, Unclear, compile_terms
+from intertie_ingest.answers import Template, compile_response
 from intertie_ingest.grants import NEVER, Grant
+from intertie_ingest.handshakes import Handshake, compile_handshakes
 from intertie_ingest.model import Fault, RecordReason
-from intertie_ingest.signatures import CLOSED, Misconfigured, Verifier, compile_verifier
+from intertie_ingest.signature_gate import Gate
+from intertie_ingest.signature_options import compile_verifier
+from intertie_ingest.signature_schemes import CLOSED
+from intertie_ingest.signatures import Misconfigured, Verifier
 from intertie_mapping.configuration import Configuration as MappingDocument
 from intertie_mapping.errors import ConfigurationFault
 from intertie_mapping.paths import PathError, compile_path
@@ -129,6 +134,10 @@ class CompiledSystem:
     problems: tuple[str, ...] = ()
     #: from where and how often its deliveries are taken
     terms: Terms = field(default_factory=Terms)
+    #: what is answered and not stored
+    handshakes: tuple[Handshake, ...] = ()
+    #: what accepted webhooks are answered; None: as usual
+    response: Template | None = None
 
     def route(self, name: str) -> CompiledMapping | None:
         """The active mapping of this name; the first by id should SQL have made two."""
@@ -144,6 +153,8 @@ class Configuration:
     mappings: Mapping[int, CompiledMapping] = field(default_factory=dict)
     #: mappings whose records mapper may be handed: they and their systems are active
     active_mappings: frozenset[int] = frozenset()
+    #: what stands before all of them
+    gate: Gate = field(default_factory=Gate)
 
     @classmethod
     def of(cls, systems: Iterable[CompiledSystem]) -> "Configuration":
@@ -154,22 +165,23 @@ class Configuration:
             {system.name: system for system in reversed(ordered)},
             {mapping.id: mapping for system in ordered for mapping in system.mappings},
             frozenset(mapping.id for system in ordered if system.is_active for mapping in system.routes),
+            Gate.of(system.verifier for system in ordered),
         )
 
 
 def compile_system(stored: StoredSystem) -> CompiledSystem:
     """Compiles a system; what is wrong with it goes into `problems`."""
     problems: list[str] = []
-    options, verifier = _verification(stored, problems)
+    options, door = _verification(stored, problems)
     terms = _terms(stored, options, problems)
     if terms is None:
-        options, verifier, terms = {}, CLOSED, Terms()
+        options, door, terms = {}, _Door(), Terms()
     mappings = tuple(compile_mapping(mapping, problems) for mapping in sorted(stored.mappings, key=lambda one: one.id))
     return CompiledSystem(
         stored.id,
         stored.name,
         stored.is_active,
-        verifier,
+        door.verifier,
         options.get("push_auth", "secret") == "none",
         _key_rule(options, problems),
         mappings,
@@ -177,6 +189,8 @@ def compile_system(stored: StoredSystem) -> CompiledSystem:
         {grant.module: Grant(grant.access_type, grant.ends_at) for grant in stored.grants if grant.is_active},
         tuple(problems),
         terms,
+        door.handshakes,
+        door.response,
     )
 
 
@@ -199,7 +213,16 @@ def compile_mapping(stored: StoredMapping, problems: list[str]) -> CompiledMappi
     return CompiledMapping(stored.id, stored.name, stored.is_active, is_realtime, plan)
 
 
-def _verification(stored: StoredSystem, problems: list[str]) -> tuple[dict[str, Any], Verifier]:
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """How a system's deliveries are verified and answered; closed unless it is said how."""
+
+    verifier: Verifier = CLOSED
+    handshakes: tuple[Handshake, ...] = ()
+    response: Template | None = None
+
+
+def _verification(stored: StoredSystem, problems: list[str]) -> tuple[dict[str, Any], _Door]:
     """The options of the system's first active connection that says how to verify, and what they compile to."""
     found: list[tuple[int, dict[str, Any]]] = []
     rest: dict[str, Any] = {}
@@ -221,17 +244,17 @@ def _verification(stored: StoredSystem, problems: list[str]) -> tuple[dict[str, 
         elif options.get("push_auth") == "none":
             rest = rest or options
     if not found:
-        return rest, CLOSED
+        return rest, _Door()
     if len(found) > 1:
         others = ", ".join(str(number) for number, _ in found[1:])
         problems.append(f"connection {found[0][0]} verifies; the secrets of connections {others} are not used")
     number, options = found[0]
     try:
-        return options, compile_verifier(options)
+        return options, _Door(compile_verifier(options), compile_handshakes(options), compile_response(options))
     except Misconfigured as error:
         if options.get("webhook_auth") != "unreadable":
             problems.append(f"connection {number}: {error}; nothing is let in")
-        return {}, CLOSED
+        return {}, _Door()
 
 
 def _terms(stored: StoredSystem, options: dict[str, Any], problems: list[str]) -> Terms | None:

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from intertie.ingest.v1 import ingest_pb2
 from intertie_chassis.clock import utc_now
 from intertie_chassis.errors import IntertieError, to_status
-from intertie_ingest.delivery import checked_key
+from intertie_ingest.answers import Answer
+from intertie_ingest.delivery_keys import checked_key
 from intertie_ingest.field_convert import invalid, moment
-from intertie_ingest.model import Accepted, RawDelivery, Route
+from intertie_ingest.model import Accepted, Greeting, RawDelivery, Route
 
 _ROUTES = {ingest_pb2.ROUTE_WEBHOOK: Route.WEBHOOK, ingest_pb2.ROUTE_PUSH: Route.PUSH}
 
@@ -44,13 +45,15 @@ def idempotency_key(request: ingest_pb2.PushRequest) -> str | None:
 
 
 def accept_response(
-    results: Iterable[Accepted | IntertieError],
+    results: Iterable[Accepted | Greeting | IntertieError],
 ) -> ingest_pb2.AcceptDeliveriesResponse:
     """The answer, a result a delivery."""
     response = ingest_pb2.AcceptDeliveriesResponse()
     for result in results:
         if isinstance(result, IntertieError):
             response.results.add().error.CopyFrom(to_status(result))
+        elif isinstance(result, Greeting):
+            _fill_answer(response.results.add().handshake, result.answer)
         else:
             _fill_acceptance(response.results.add().acceptance, result)
     return response
@@ -71,3 +74,13 @@ def _fill_acceptance(message: ingest_pb2.Acceptance, accepted: Accepted) -> None
     message.external_ids.extend(accepted.external_ids)
     message.is_array = accepted.is_array
     message.record_count = len(accepted.external_ids)
+    if accepted.delivery.response is not None:
+        external_id = accepted.external_ids[0] if accepted.external_ids else None
+        values = {"delivery_id": accepted.delivery_id, "external_id": external_id}
+        _fill_answer(message.custom_response, accepted.delivery.response.filled(lambda name: values[name]))
+
+
+def _fill_answer(message: ingest_pb2.CustomResponse, answer: Answer) -> None:
+    message.status = answer.status
+    message.content_type = answer.content_type
+    message.body = answer.body

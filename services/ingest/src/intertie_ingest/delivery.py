@@ -5,42 +5,48 @@ not verified is looked up or compared with what came before.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import ip_address
-from json import JSONDecoder, decoder
 
 from intertie_chassis.errors import InvalidArgument, PermissionDenied
 from intertie_chassis.principals import Principal
 from intertie_ingest import errors, grants
 from intertie_ingest.admission import NOWHERE
+from intertie_ingest.answers import Answer, AnswerTooLarge
+from intertie_ingest.bodies import document_of
 from intertie_ingest.configuration import CompiledMapping, CompiledSystem, Configuration
+from intertie_ingest.delivery_keys import delivery_key, fitting, header_key, repeated, replay_mark
 from intertie_ingest.media_types import MediaType, media_type
-from intertie_ingest.model import Delivery, RawDelivery, Route, RoutedRecord
+from intertie_ingest.model import Delivery, Greeting, RawDelivery, Route, RoutedRecord
+from intertie_ingest.pushes import Pushed, check_name, pushed_by
 from intertie_ingest.routing import Patience, payload_id, place
-from intertie_ingest.signatures import CLOSED, Headers, Mismatch, Repeated, Verifier
-from intertie_mapping.documents import Document, Record, parse
-from intertie_mapping.errors import DocumentError, DocumentReason
-from intertie_mapping.forms import parse_form
-from intertie_mapping.values import JsonObject
+from intertie_ingest.signature_schemes import CLOSED
+from intertie_ingest.signatures import Headers, Mismatch, Repeated, Verified, Verifier
+from intertie_mapping.documents import Document
 
-MOST_NAME_CHARACTERS = 100
-MOST_KEY_CHARACTERS = 255
-MOST_RECORDS = 5000
-
-# The scanners of the standard library give the place where a value ends; typeshed knows neither.
-_scan: Callable[[str, int], tuple[object, int]] = vars(JSONDecoder())["scan_once"]
-_scan_text: Callable[[str, int, bool], tuple[str, int]] = vars(decoder)["scanstring"]
+BY_TOKEN, BY_NOBODY = "token", "none"
+"""What verified a delivery, where no secret did."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pushed:
-    """What the body of a push says."""
+class Admitted:
+    """A delivery that comes from whom it says, as far as it was read for that."""
 
-    system: str
-    mapping: str
-    document: Document
+    raw: RawDelivery
+    system: CompiledSystem
+    kind: MediaType
+    content_type: str
+    verified: Verified
+    verified_by: str
+    actor: str
+    #: the module that pushed; empty for others
+    module: str = ""
+    #: what the body of a push says
+    pushed: Pushed | None = None
+    #: the key that a known caller gave, which nobody else's is like
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,75 +64,89 @@ class Desk:
     #: takes a verified delivery from its system's rate; raises RateLimited
     admit: Callable[[CompiledSystem], None] = lambda system: None
 
-    def take(self, raw: RawDelivery) -> Delivery:
-        """The delivery, ready to be committed. Raises IntertieError that says why not."""
+    def take(self, raw: RawDelivery) -> Delivery | Greeting:
+        """The delivery, ready to be committed, or a handshake. Raises IntertieError that says why not."""
+        return self.routed(self.admitted(raw))
+
+    def admitted(self, raw: RawDelivery) -> Admitted:
+        """The delivery once it is known whom it comes from. Raises IntertieError that says why not.
+
+        What this costs, when it refuses, is the same for all systems, known or not.
+        """
         if len(raw.body) > self.max_body_bytes:
             raise errors.BodyTooLarge(f"the body is larger than {self.max_body_bytes} bytes")
         kind, content_type = media_type(raw.headers)
+        pushed: Pushed | None = None
+        name = raw.system
         if raw.route is Route.PUSH:
-            return self._take_push(raw, kind, content_type)
-        check_name("system", raw.system)
-        system = self.configuration.by_name.get(raw.system)
-        signed_id = self._verify(system, raw)
+            pushed = pushed_by(raw.body, kind)
+            token = _bearer(raw.headers)
+            if token is not None:
+                return self._admitted_push(raw, pushed, self.principal_of(token), header_key(raw.headers))
+            name = pushed.system
+        else:
+            check_name("system", name)
+        system = self.configuration.by_name.get(name)
+        is_open = pushed is not None and system is not None and self._is_open(system, raw.peer)
+        verified = Verified() if is_open else self._verify(system, raw)
         if system is None:
             raise errors.WrongSecret
         self.admit(system)
-        document = _parse(_parse_json if kind is MediaType.JSON else parse_form, raw.body)
-        key = delivery_key(system, raw.headers, document, signed_id)
-        return self._delivery(raw, system, None, document, key, content_type, f"system:{system.name}", "")
+        actor, key = f"system:{system.name}", header_key(raw.headers) if is_open else None
+        return Admitted(
+            raw, system, kind, content_type, verified, verified.secret or BY_NOBODY, actor, pushed=pushed, key=key
+        )
+
+    def routed(self, admitted: Admitted) -> Delivery | Greeting:
+        """The delivery, ready to be committed, or a handshake. Raises IntertieError that says why not.
+
+        This may take as long as the filters of the system do.
+        """
+        raw, system, pushed = admitted.raw, admitted.system, admitted.pushed
+        if pushed is not None:
+            return self._routed_push(admitted, pushed)
+        document = document_of(raw.body, admitted.kind)
+        answer = _handshake(system, raw.headers, document)
+        if answer is not None:
+            return Greeting(system.id, system.name, admitted.verified_by, answer)
+        return self._delivery(admitted, document, None)
 
     def take_pushed(self, raw: RawDelivery, pushed: Pushed, principal: Principal, key: str | None) -> Delivery:
         """A push by a known caller. Raises IntertieError that says why not."""
+        return self._routed_push(self._admitted_push(raw, pushed, principal, key), pushed)
+
+    def _admitted_push(self, raw: RawDelivery, pushed: Pushed, principal: Principal, key: str | None) -> Admitted:
         system = self._system_for(principal, pushed.system)
         self.admit(system)
         module = principal.name if principal.role == "module" else ""
         if key is not None and module:
             # A module must not use up the keys of the system itself, or of another module.
-            key = _fitting(f"module:{module}:{key}")
-        mapping = system.route(pushed.mapping)
-        if mapping is None:
-            raise errors.MappingNotFound(metadata={"system": system.name, "mapping": pushed.mapping})
-        actor = principal.subject or principal.label
-        return self._delivery(raw, system, mapping, pushed.document, key, raw_content_type(raw), actor, module)
+            key = fitting(f"module:{module}:{key}")
+        actor, content_type = principal.subject or principal.label, _raw_content_type(raw)
+        return Admitted(
+            raw, system, MediaType.JSON, content_type, Verified(), BY_TOKEN, actor, module, pushed=pushed, key=key
+        )
 
-    def _take_push(self, raw: RawDelivery, kind: MediaType, content_type: str) -> Delivery:
-        pushed = pushed_by(raw.body, kind)
-        token = _bearer(raw.headers)
-        if token is not None:
-            return self.take_pushed(raw, pushed, self.principal_of(token), header_key(raw.headers))
-        system = self.configuration.by_name.get(pushed.system)
-        is_open = system is not None and system.is_active and system.is_push_open and system.terms.allow(raw.peer)
-        if is_open and _is_loopback(raw.peer):
-            signed_id, key_from = None, header_key(raw.headers)
-        else:
-            signed_id = self._verify(system, raw)
-            key_from = None
-        if system is None:
-            raise errors.WrongSecret
-        self.admit(system)
-        mapping = system.route(pushed.mapping)
+    def _routed_push(self, admitted: Admitted, pushed: Pushed) -> Delivery:
+        mapping = admitted.system.route(pushed.mapping)
         if mapping is None:
-            raise errors.MappingNotFound(metadata={"system": system.name, "mapping": pushed.mapping})
-        key = key_from or delivery_key(system, raw.headers, pushed.document, signed_id)
-        return self._delivery(raw, system, mapping, pushed.document, key, content_type, f"system:{system.name}", "")
+            raise errors.MappingNotFound(metadata={"system": admitted.system.name, "mapping": pushed.mapping})
+        return self._delivery(admitted, pushed.document, mapping)
 
-    def _verify(self, system: CompiledSystem | None, raw: RawDelivery) -> str | None:
-        # An unknown or inactive system costs a comparison too, and gets the same answer.
+    def _is_open(self, system: CompiledSystem, peer: str) -> bool:
+        return system.is_active and system.is_push_open and system.terms.allow(peer) and _is_loopback(peer)
+
+    def _verify(self, system: CompiledSystem | None, raw: RawDelivery) -> Verified:
         verifier: Verifier = system.verifier if system is not None and system.is_active else CLOSED
-        # Every refusal has looked at the address once and at the secret once, so that neither can be told from outside.
+        # Every refusal has looked at the address once, so that it cannot be told from outside who looks at it.
         sources = system.terms.sources if system is not None else None
-        allowed = sources is None or sources.allow(raw.peer)
+        allowed = (sources or NOWHERE).allow(raw.peer) or sources is None
         try:
-            verified = verifier.verify(raw.headers, raw.body, self.now)
+            return self.configuration.gate.verify(verifier, raw.headers, raw.body, self.now, is_allowed=allowed)
         except Mismatch:
-            if sources is None:
-                NOWHERE.allow(raw.peer)
             raise (errors.WrongSecret() if allowed else errors.SourceNotAllowed()) from None
         except Repeated as error:
-            raise _repeated(str(error)) from None
-        if not allowed:
-            raise errors.SourceNotAllowed
-        return verified
+            raise errors.RepeatedHeader(str(error), metadata={"header": error.header}) from None
 
     def _system_for(self, principal: Principal, name: str) -> CompiledSystem:
         system = self.configuration.by_name.get(name)
@@ -138,18 +158,40 @@ class Desk:
             raise errors.SystemNotFound(metadata={"system": name})
         return system
 
-    def _delivery(
-        self,
-        raw: RawDelivery,
-        system: CompiledSystem,
-        mapping: CompiledMapping | None,
-        document: Document,
-        key: str | None,
-        content_type: str,
-        actor: str,
-        module: str,
-    ) -> Delivery:
+    def _delivery(self, admitted: Admitted, document: Document, mapping: CompiledMapping | None) -> Delivery:
+        raw, system = admitted.raw, admitted.system
+        digest = hashlib.sha256(raw.body).digest()
+        key, is_proven = admitted.key, True
+        if key is None and admitted.verified_by != BY_TOKEN:
+            key, is_proven = delivery_key(system.key_rule, raw.headers, document, admitted.verified)
         delivery_id = self.new_id()
+        external_ids, records = self._records(delivery_id, system, document, mapping)
+        return Delivery(
+            delivery_id,
+            raw.route,
+            system.id,
+            system.name,
+            "" if mapping is None else mapping.name,
+            key,
+            digest,
+            raw.body,
+            admitted.content_type,
+            raw.peer[:45],
+            raw.request_id[:128],
+            raw.received_at,
+            admitted.actor[:255],
+            admitted.module,
+            document.is_array,
+            external_ids,
+            records,
+            verified_by=admitted.verified_by,
+            replay_mark=None if is_proven else replay_mark(admitted.verified, digest),
+            response=system.response if raw.route is Route.WEBHOOK else None,
+        )
+
+    def _records(
+        self, delivery_id: str, system: CompiledSystem, document: Document, mapping: CompiledMapping | None
+    ) -> tuple[tuple[str, ...], tuple[RoutedRecord, ...]]:
         routes, is_push = (system.routes, False) if mapping is None else ((mapping,), True)
         external_ids: list[str] = []
         records: list[RoutedRecord] = []
@@ -164,163 +206,23 @@ class Desk:
                     named = named or shown
                     records.append(placed)
             external_ids.append(named or payload_id(record) or own_id)
-        return Delivery(
-            delivery_id,
-            raw.route,
-            system.id,
-            system.name,
-            "" if mapping is None else mapping.name,
-            key,
-            hashlib.sha256(raw.body).digest(),
-            raw.body,
-            content_type,
-            raw.peer[:45],
-            raw.request_id[:128],
-            raw.received_at,
-            actor[:255],
-            module,
-            document.is_array,
-            tuple(external_ids),
-            tuple(records),
-        )
+        return tuple(external_ids), tuple(records)
 
 
-def check_name(field: str, name: str) -> None:
-    """Raises InvalidArgument unless it may be a name: 1 to 100 characters, no `/`, no control characters."""
-    if not 1 <= len(name) <= MOST_NAME_CHARACTERS or "/" in name or not (name.isprintable() or _has_no_controls(name)):
-        raise InvalidArgument(
-            f"{field} must be a name of 1 to 100 characters without / and control characters",
-            violations=[(field, "is not such a name")],
-        )
+def _handshake(system: CompiledSystem, headers: Headers, document: Document) -> Answer | None:
+    try:
+        answers = (handshake.answered(headers, document) for handshake in system.handshakes)
+        return next((answer for answer in answers if answer is not None), None)
+    except Repeated as error:
+        raise errors.RepeatedHeader(str(error), metadata={"header": error.header}) from None
+    except AnswerTooLarge:
+        raise InvalidArgument("the handshake says more than its answer may hold") from None
 
 
-def pushed_by(body: bytes, kind: MediaType) -> Pushed:
-    """What the body of a push says; the bytes of `data` stay as they came. Raises InvalidArgument."""
-    document = _parse(_parse_json if kind is MediaType.JSON else parse_form, body)
-    if document.is_array:
-        raise errors.InvalidJson("The body of a push must be an object with system, mapping and data.")
-    whole = document.records[0]
-    _refuse_repeated_keys(whole)
-    violations = [(name, "must be a text") for name in ("system", "mapping") if type(whole.value.get(name)) is not str]
-    data = whole.value.get("data")
-    if kind is MediaType.FORM and isinstance(data, str):
-        inner = data.encode()
-    elif isinstance(data, dict | list):
-        inner = _slice(whole.raw.decode(), "data")
-    else:
-        violations.append(("data", "must be an object, or an array of objects"))
-    if violations:
-        named = ", ".join(name for name, _ in violations)
-        raise InvalidArgument(f"a push needs system, mapping and data; look at {named}", violations=violations)
-    check_name("system", str(whole.value["system"]))
-    pushed = _parse(_parse_json, inner)
-    for record in pushed.records:
-        _refuse_repeated_keys(record)
-    return Pushed(str(whole.value["system"]), str(whole.value["mapping"]), pushed)
-
-
-def pushed_data(system: str, mapping: str, data: bytes) -> Pushed:
-    """A push whose system and mapping stand beside its data. Raises InvalidArgument."""
-    check_name("system", system)
-    document = _parse(_parse_json, data)
-    for record in document.records:
-        _refuse_repeated_keys(record)
-    return Pushed(system, mapping, document)
-
-
-def delivery_key(system: CompiledSystem, headers: Headers, document: Document, signed_id: str | None) -> str | None:
-    """The key under which this delivery is known when it comes again; None: by its content.
-
-    Raises InvalidArgument for a header that stands twice or is no key.
-    """
-    if signed_id is not None:
-        return signed_id
-    for name in system.key_rule.headers:
-        if name in headers:
-            return _key(headers, name)
-    if system.key_rule.path is None or isinstance(document.value, list):
-        return None
-    value = system.key_rule.path(document.value)
-    if isinstance(value, str) or type(value) is int:
-        return _fitting(str(value)) or None
-    return None
-
-
-def header_key(headers: Headers) -> str | None:
-    """The key in the headers of a caller that is known by its token or its address. Raises InvalidArgument."""
-    for name in ("webhook-id", "idempotency-key"):
-        if name in headers:
-            return _key(headers, name)
-    return None
-
-
-def checked_key(text: str, name: str) -> str | None:
-    """The key, None when empty. Raises InvalidArgument unless it is 1–255 printable ASCII characters."""
-    if not text:
-        return None
-    if len(text) > MOST_KEY_CHARACTERS or not text.isascii() or not text.isprintable():
-        raise InvalidArgument(
-            f"{name} must be 1 to 255 printable ASCII characters", violations=[(name, "is no such text")]
-        )
-    return text
-
-
-def _fitting(key: str) -> str:
-    """The key, or one of its digest when it is too long: two keys that begin alike must not become one."""
-    return key if len(key) <= MOST_KEY_CHARACTERS else "sha256:" + hashlib.sha256(key.encode()).hexdigest()
-
-
-def raw_content_type(raw: RawDelivery) -> str:
+def _raw_content_type(raw: RawDelivery) -> str:
     """The content type as sent, for the record; empty when there is none."""
     values = raw.headers.get("content-type", [b""])
     return values[0].decode("ascii", "replace")[:100]
-
-
-def _key(headers: Headers, name: str) -> str | None:
-    values = headers[name]
-    if len(values) > 1:
-        raise _repeated(name)
-    return checked_key(values[0].decode("latin-1").strip(), name)
-
-
-def _parse_json(body: bytes) -> Document:
-    # What a delivery costs must not depend on how small its records are.
-    return parse(body, MOST_RECORDS)
-
-
-def _parse(parser: Callable[[bytes], Document], body: bytes) -> Document:
-    try:
-        return parser(body)
-    except DocumentError as error:
-        if error.reason is DocumentReason.TOO_MANY_RECORDS:
-            raise InvalidArgument(error.message, violations=[("body", error.message)]) from None
-        raise errors.InvalidJson(error.message, metadata={"fault": str(error.reason)}) from None
-
-
-def _refuse_repeated_keys(record: Record) -> None:
-    if record.duplicate_keys:
-        keys = ", ".join(repr(key) for key in record.duplicate_keys[:5])
-        raise errors.DuplicateKey(f"An object in the body has a key twice: {keys}.")
-
-
-def _slice(text: str, wanted: str) -> bytes:
-    """The bytes of one member of the object in `text`, which is known to be valid and to have it once."""
-    for key, start, end in _members(text):
-        if key == wanted:
-            return text[start:end].encode()
-    raise KeyError(wanted)
-
-
-def _members(text: str) -> Iterator[tuple[str, int, int]]:
-    position = text.index("{") + 1
-    while (quote := text.find('"', position)) >= 0:
-        key, position = _scan_text(text, quote + 1, True)
-        start = text.index(":", position) + 1
-        while text[start] in " \t\n\r":
-            start += 1
-        _, end = _scan(text, start)
-        yield key, start, end
-        position = end
 
 
 def _bearer(headers: Headers) -> str | None:
@@ -328,14 +230,10 @@ def _bearer(headers: Headers) -> str | None:
     if not values:
         return None
     if len(values) > 1:
-        raise _repeated("authorization")
+        raise repeated("authorization")
     scheme, _, token = values[0].decode("latin-1").partition(" ")
     # Other schemes (Basic before a proxy, say) are no tokens of ours: such a push is known by its secret.
     return token.strip() if scheme.lower() == "bearer" else None
-
-
-def _repeated(header: str) -> errors.RepeatedHeader:
-    return errors.RepeatedHeader(f"the header {header} must stand once", metadata={"header": header})
 
 
 def _is_loopback(peer: str) -> bool:
@@ -345,10 +243,3 @@ def _is_loopback(peer: str) -> bool:
         return False
     mapped = getattr(address, "ipv4_mapped", None)
     return bool((mapped or address).is_loopback)
-
-
-def _has_no_controls(name: str) -> bool:
-    return not any(ord(character) < 32 or 127 <= ord(character) < 160 for character in name)
-
-
-__all__ = ["Desk", "JsonObject", "Pushed"]

@@ -23,6 +23,8 @@ from intertie_ingest.model import (
 )
 
 DeliveryKey = tuple[int, str]
+#: a system, and what a delivery of it shares with its replays
+ReplayKey = tuple[int, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class Fold:
     rerouted: list[NewDelivery] = field(default_factory=list)
     states: dict[Key, NewState] = field(default_factory=dict)
     endings: list[RecordEnding] = field(default_factory=list)
+    #: the id of the delivery that each mark, not known before, is a replay of
+    replays: dict[ReplayKey, str] = field(default_factory=dict)
 
     @property
     def released(self) -> int:
@@ -66,10 +70,15 @@ class Fold:
 
 
 def fold(
-    group: Sequence[Delivery], known: Mapping[DeliveryKey, KnownDelivery], cached: Mapping[Key, CachedState]
+    group: Sequence[Delivery],
+    known: Mapping[DeliveryKey, KnownDelivery],
+    cached: Mapping[Key, CachedState],
+    replayed: Mapping[ReplayKey, KnownDelivery] | None = None,
 ) -> Fold:
-    """Folds a group; `known` are the committed deliveries with its keys, `cached` the states of its records."""
-    return _Folding(dict(known), dict(cached)).all(group)
+    """Folds a group; `known` are the committed deliveries with its keys, `cached` the states of its records, `replayed`
+    the deliveries that those of the group which have no signed key would be replays of.
+    """
+    return _Folding(dict(known), dict(cached), dict(replayed or {})).all(group)
 
 
 def overtaken(key: Key, current: CachedState, by: str) -> RecordEnding | None:
@@ -85,27 +94,63 @@ def overtaken(key: Key, current: CachedState, by: str) -> RecordEnding | None:
 
 
 class _Folding:
-    def __init__(self, known: dict[DeliveryKey, KnownDelivery], states: dict[Key, CachedState]) -> None:
+    def __init__(
+        self,
+        known: dict[DeliveryKey, KnownDelivery],
+        states: dict[Key, CachedState],
+        replayed: dict[ReplayKey, KnownDelivery],
+    ) -> None:
         self._known = known
         self._states = states
+        self._replayed = replayed
         self._fold = Fold()
 
     def all(self, group: Sequence[Delivery]) -> Fold:
         for delivery in group:
-            self._fold.outcomes.append(self._one(delivery))
+            outcome = self._one(delivery)
+            self._fold.outcomes.append(outcome)
+            if isinstance(outcome, Accepted):
+                self._mark(delivery, outcome)
         return self._fold
 
     def _one(self, delivery: Delivery) -> Accepted | DeliveryKeyReused:
+        if delivery.delivery_key is not None:
+            known = self._known.get((delivery.system_id, delivery.delivery_key))
+            if known is not None and known.digest != delivery.digest:
+                return DeliveryKeyReused(
+                    metadata={"delivery_key": delivery.delivery_key, "delivery_id": known.delivery_id}
+                )
+            if known is not None:
+                return self._again(delivery, known)
+        if delivery.replay_mark is not None:
+            # A key that nobody signed may be anybody's: what was signed before comes again under whatever key.
+            known = self._replayed.get((delivery.system_id, delivery.replay_mark))
+            if known is not None:
+                return self._again(delivery, known)
         if delivery.delivery_key is None:
             return self._again_by_content(delivery) or self._new(delivery)
-        known = self._known.get((delivery.system_id, delivery.delivery_key))
-        if known is None:
-            return self._new(delivery)
-        if known.digest != delivery.digest:
-            return DeliveryKeyReused(metadata={"delivery_key": delivery.delivery_key, "delivery_id": known.delivery_id})
+        return self._new(delivery)
+
+    def _again(self, delivery: Delivery, known: KnownDelivery) -> Accepted:
         if known.is_unrouted and delivery.records:
             return self._reroute(delivery, known)
         return Accepted(delivery, known.delivery_id, True, known.is_array, known.external_ids, None)
+
+    def _mark(self, delivery: Delivery, accepted: Accepted) -> None:
+        """Remembers of what a replay would be one. What was known by its content is a delivery too that may be replayed
+        when that content has changed.
+        """
+        if delivery.replay_mark is None:
+            return
+        mark: ReplayKey = (delivery.system_id, delivery.replay_mark)
+        is_unrouted = accepted.state is Ending.UNROUTED
+        if mark not in self._replayed:
+            self._fold.replays[mark] = accepted.delivery_id
+        elif self._replayed[mark].is_unrouted == is_unrouted:
+            return
+        self._replayed[mark] = KnownDelivery(
+            accepted.delivery_id, delivery.digest, accepted.is_array, accepted.external_ids, is_unrouted
+        )
 
     def _again_by_content(self, delivery: Delivery) -> Accepted | None:
         """The answer when every record of the delivery is what the cache holds already."""

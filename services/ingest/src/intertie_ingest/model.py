@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from intertie_ingest.answers import Answer, Template
+
 #: the columns of a row's place in the cache: system, mapping, external id
 Key = tuple[int, int, str]
 
@@ -153,6 +155,22 @@ class Delivery:
     #: one for each record of the body
     external_ids: tuple[str, ...]
     records: tuple[RoutedRecord, ...]
+    #: the member of config_json whose secret matched; `token`; `none` where nothing was asked for
+    verified_by: str = ""
+    #: what a replay shares with it; None: a replay is known by the key, or not at all
+    replay_mark: bytes | None = None
+    #: what the sender is answered; None: as usual
+    response: Template | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """A handshake: verified, answered, not stored."""
+
+    system_id: int
+    system: str
+    verified_by: str
+    answer: Answer
 
 
 @dataclass(frozen=True, slots=True)

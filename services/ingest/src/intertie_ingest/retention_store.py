@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from intertie_chassis.database import Database
 from intertie_ingest.migrations.retention_index import AGE_INDEX
 from intertie_ingest.model import StoredDelivery
+from intertie_ingest.replay_store import Replays
 from intertie_ingest.standing_store import Standings
 from intertie_ingest.tables import Tables
 
@@ -49,6 +50,7 @@ class RetentionStore:
         self._database = database
         self._tables = tables
         self._standings = Standings(tables)
+        self._replays = Replays(tables)
 
     async def aged(self, before: datetime, after: Aged | None) -> list[Aged]:
         """The next deliveries that were received before a time (naive, UTC), the oldest first; at most MOST_ROWS."""
@@ -105,6 +107,8 @@ class RetentionStore:
         table = self._tables.deliveries
 
         async def work(connection: AsyncConnection) -> int:
+            # With its delivery goes what would know a replay of it.
+            await self._replays.forget(connection, ids)
             return int((await connection.execute(delete(table).where(table.c.delivery_id.in_(ids)))).rowcount)
 
         return await self._database.transaction(work)

@@ -13,8 +13,8 @@ from intertie_ingest.accept import Acceptor
 from intertie_ingest.browse_store import BrowseStore, DeliveryFilter, RecordFilter
 from intertie_ingest.cache_walk_store import CacheFilter, CacheWalk
 from intertie_ingest.configuration import CompiledSystem, Configuration
-from intertie_ingest.delivery import pushed_data
 from intertie_ingest.model import Status
+from intertie_ingest.pushes import pushed_data
 from intertie_ingest.rejection_store import RejectionStore
 from intertie_ingest.snapshot import Snapshot
 from intertie_ingest.wakeup import Wakeup

@@ -15,6 +15,7 @@ from intertie_chassis.outbox import Outbox
 from intertie_ingest.cache_store import NearClock
 from intertie_ingest.folding import DeliveryKey, Fold, NewDelivery, fold
 from intertie_ingest.model import Delivery, KnownDelivery
+from intertie_ingest.replay_store import Replays
 from intertie_ingest.state_store import States, refusal, state_row
 from intertie_ingest.tables import Tables
 
@@ -28,6 +29,7 @@ class Store:
         self._outbox = outbox
         self._clock = NearClock(database)
         self._states = States(database, tables)
+        self._replays = Replays(tables)
         self._insert_deliveries = ManyRows(insert(tables.deliveries), [c.name for c in tables.deliveries.columns])
 
     async def commit(self, group: Sequence[Delivery], entries: Callable[[Fold], bytes | None]) -> Fold:
@@ -42,7 +44,7 @@ class Store:
             known = await self._known(connection, group)
             keys = {(one.system_id, record.mapping_id, record.external_id) for one in group for record in one.records}
             cached = await self._states.cached(connection, keys)
-            folded = fold(group, known, cached)
+            folded = fold(group, known, cached, await self._replays.of(connection, group))
             await self._write(connection, folded, now)
             message = entries(folded)
             if message is not None:
@@ -90,6 +92,8 @@ class Store:
     async def _write(self, connection: AsyncConnection, folded: Fold, now: datetime) -> None:
         if folded.deliveries:
             await self._insert_deliveries.execute(connection, [_delivery_row(new) for new in folded.deliveries])
+        if folded.replays:
+            await self._replays.add(connection, folded.replays)
         if folded.rerouted:
             await self._reroute(connection, folded.rerouted)
         await self._states.write(

@@ -15,6 +15,7 @@ class Tables:
     cache: Table
     deliveries: Table
     endings: Table
+    replays: Table
     rejections: Table
     outbox: Table
     runs: Table
@@ -51,6 +52,14 @@ class Tables:
                 integers="id mapping_id revision",
                 texts="delivery_id external_id ending superseded_by reason field message",
                 times="ended_at",
+            ),
+            _table(
+                metadata,
+                f"{prefix}inbound_delivery_replays",
+                integers="system_id",
+                texts="delivery_id",
+                times="",
+                blobs="mark",
             ),
             _table(
                 metadata,
