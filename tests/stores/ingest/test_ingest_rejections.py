@@ -17,6 +17,9 @@ from intertie_ingest.errors import DuplicateKey, SourceNotAllowed, WrongSecret
 from intertie_ingest.model import Rejection
 from intertie_ingest.rejections import Rejections
 
+#: for what stands in memory, whatever the store is
+one_store = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
 NOON = datetime(2026, 5, 4, 12, 0, 0)
 MOST = 100
 
@@ -78,6 +81,7 @@ async def test_fifty_thousand_refusals_of_a_minute_are_bounded_rows_and_entries(
     assert log.rejections._counts == {}
 
 
+@one_store
 async def test_many_systems_are_bounded_too(ingest: Any) -> None:
     """Who knows the names of a thousand systems fills no more than who knows one."""
     log = Log(ingest, 10)
@@ -89,6 +93,7 @@ async def test_many_systems_are_bounded_too(ingest: Any) -> None:
     assert len([row for row in rows if not row.system and not row.source]) == 1
 
 
+@one_store
 async def test_each_minute_has_its_own_bound(ingest: Any) -> None:
     """A flood does not hide who comes a minute later."""
     log = Log(ingest, 2)
@@ -117,6 +122,7 @@ async def test_audit_hears_of_a_refusal_at_once_and_of_the_rest_at_the_minutes_e
     assert await ingest.count("ingest_outbox") == 2
 
 
+@one_store
 async def test_a_process_that_ends_tells_all(ingest: Any) -> None:
     """What it had still to say at the minute's end is said now."""
     log = Log(ingest)
@@ -128,6 +134,7 @@ async def test_a_process_that_ends_tells_all(ingest: Any) -> None:
     assert counted(log.told) == 2
 
 
+@one_store
 async def test_nothing_is_lost_or_told_twice_while_the_store_is_away(
     ingest: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +161,7 @@ async def test_nothing_is_lost_or_told_twice_while_the_store_is_away(
     assert (counted(await log.rows()), counted(log.told)) == (301, 301)
 
 
+@one_store
 async def test_what_comes_while_it_is_written_counts_next(ingest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A refusal between the statement and its commit is neither lost nor written twice."""
     log = Log(ingest)
@@ -177,6 +185,7 @@ async def test_what_comes_while_it_is_written_counts_next(ingest: Any, monkeypat
     assert (counted(await log.rows()), counted(log.told)) == (3, 3)
 
 
+@one_store
 async def test_only_codes_and_digests_are_kept(ingest: Any) -> None:
     """No header's value, and nothing of the body, in rows and entries."""
     log = Log(ingest)
