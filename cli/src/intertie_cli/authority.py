@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from intertie_chassis import private_files
 from intertie_chassis.certificates import uri_of
 from intertie_chassis.errors import StartupError
+from intertie_chassis.key_files import PRIVATE, PUBLIC, write_whole
 
 PROCESSES = ("registry", "ingest", "pull", "mapper", "audit", "gateway", "cli")
 """Whose certificates a new authority makes."""
@@ -177,5 +177,6 @@ def _write(directory: Path, name: str, certificate: x509.Certificate, key: ec.El
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    private_files.write(directory / f"{name}.key", private.decode())
-    private_files.write(directory / f"{name}.pem", certificate.public_bytes(serialization.Encoding.PEM).decode())
+    public = certificate.public_bytes(serialization.Encoding.PEM)
+    write_whole(directory / f"{name}.key", private.decode(), PRIVATE)
+    write_whole(directory / f"{name}.pem", public.decode(), PUBLIC)
