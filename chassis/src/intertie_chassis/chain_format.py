@@ -6,9 +6,12 @@ begins with 0x00, a head's with 0x01, so that neither can be taken for the other
 """
 
 import hashlib
+import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 ENTRY = "entry"
 """Kind of a link that seals one row of the log."""
@@ -38,12 +41,15 @@ ENTRY_COLUMNS = (
     "delivery_id",
     "request_id",
 )
-"""Columns of a row of the log in the order of its fields; the digests of its two payloads follow."""
+"""What follows in a link of the kind `entry`: these columns of the log's row, then the digests of its request payload
+and of its response payload (SHA-256 in hex; null: no payload)."""
 
 NO_DIGEST = bytes(32)
 """Stands in a block for the digest of a payload that is NULL."""
 
-_BLOCK_ROW = 8 + 3 * 32
+PREFIX_VALUES = 3
+"""Each link begins with its sequence, its kind, and when it was sealed (`2025-01-20 12:00:00.123456`, UTC)."""
+
 _CHECKPOINT = re.compile(
     r"intertie audit checkpoint v1\nchain ([0-9a-f]{32})\nsequence ([1-9]\d{0,17})\nhead ([0-9a-f]{64})\n"
     r"previous (0|[1-9]\d{0,17})\ntime (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6})Z\nkey ([A-Za-z0-9_-]{1,64})\n"
@@ -74,51 +80,34 @@ class BlockRow:
     """One row of the log in a link of the kind `found`."""
 
     entry_id: int
-    #: SHA-256 of the row's columns (`row_fields` of it)
+    #: SHA-256 of the canonical bytes of the row's columns (ENTRY_COLUMNS)
     digest: bytes
     #: SHA-256 of the payload; NO_DIGEST when there is none
     request: bytes
     response: bytes
 
 
-def field(letter: str, value: bytes) -> bytes:
-    """A field of canonical bytes: a letter for its type, its length in bytes, a colon, the bytes, a comma.
+def canonical_bytes(values: Sequence[object]) -> bytes:
+    """The values of a link as they are hashed: a JSON array without white space, in UTF-8, serialised as RFC 8785 says.
 
-    Letters: `i` integer (decimal digits), `t` text (UTF-8), `h` SHA-256 in hex, `b` bytes. `n,` alone is NULL.
+    Values are integers, texts, None, and lists of such.
     """
-    return b"%s%d:%s," % (letter.encode(), len(value), value)
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def payload_field(payload: str | bytes | None) -> bytes:
-    """The digest of a payload as a field; `n,` without one."""
+def values_of(canonical: bytes) -> list[Any]:
+    """The values of canonical bytes. Raises ValueError when they are none."""
+    values = json.loads(canonical)
+    if not isinstance(values, list) or len(values) < PREFIX_VALUES:
+        raise ValueError("not the canonical bytes of a link")
+    return values
+
+
+def payload_digest(payload: str | bytes | None) -> str | None:
+    """SHA-256 of a payload as it is stored, in hex; None without one."""
     if payload is None:
-        return b"n,"
-    raw = payload.encode() if isinstance(payload, str) else payload
-    return b"h64:%s," % hashlib.sha256(raw).hexdigest().encode()
-
-
-def fields(canonical: bytes) -> list[tuple[str, bytes | None]]:
-    """The fields of canonical bytes: letter and value; ("n", None) is NULL. Raises ValueError for other bytes."""
-    found: list[tuple[str, bytes | None]] = []
-    position = 0
-    while position < len(canonical):
-        letter = chr(canonical[position])
-        if letter == "n":
-            if canonical[position + 1 : position + 2] != b",":
-                raise ValueError("a NULL field has no comma")
-            found.append(("n", None))
-            position += 2
-            continue
-        colon = canonical.find(b":", position, position + 12)
-        digits = canonical[position + 1 : colon]
-        if letter not in "ithbr" or colon < 0 or not digits.isdigit():
-            raise ValueError("not a field")
-        start, end = colon + 1, colon + 1 + int(digits)
-        if canonical[end : end + 1] != b",":
-            raise ValueError("a field has no comma at its end")
-        found.append((letter, canonical[start:end]))
-        position = end + 1
-    return found
+        return None
+    return hashlib.sha256(payload.encode() if isinstance(payload, str) else payload).hexdigest()
 
 
 def leaf(canonical: bytes) -> bytes:
@@ -133,19 +122,16 @@ def next_head(head: bytes, leaf_digest: bytes) -> bytes:
 
 def block_rows(canonical: bytes) -> list[BlockRow]:
     """The rows that a link of the kind `found` seals. Raises ValueError when these are not its bytes."""
-    found = fields(canonical)
-    if len(found) != 7 or found[6][0] != "b" or found[6][1] is None or len(found[6][1]) % _BLOCK_ROW:
+    values = values_of(canonical)
+    if len(values) != PREFIX_VALUES + 4 or values[1] != FOUND:
         raise ValueError("not a block")
-    raw = found[6][1]
-    return [
-        BlockRow(
-            int.from_bytes(raw[at : at + 8], "big", signed=True),
-            raw[at + 8 : at + 40],
-            raw[at + 40 : at + 72],
-            raw[at + 72 : at + 104],
-        )
-        for at in range(0, len(raw), _BLOCK_ROW)
-    ]
+    try:
+        return [
+            BlockRow(int(number), *(NO_DIGEST if text is None else bytes.fromhex(text) for text in digests))
+            for number, *digests in values[-1]
+        ]
+    except (TypeError, AttributeError) as error:
+        raise ValueError("not a block") from error
 
 
 def chain_id(first_head: bytes) -> str:

@@ -10,65 +10,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from intertie_chassis.chain_format import (
-    ENTRY,
-    EXPIRED,
-    FOUND,
-    NO_DIGEST,
-    START,
-    BlockRow,
-    Checkpoint,
-    block_rows,
-    chain_id,
-    checkpoint_text,
-    field,
-    fields,
-    leaf,
-    next_head,
-    payload_field,
-    read_checkpoint,
-)
-
-__all__ = [
-    "ENTRY",
-    "EXPIRED",
-    "FOUND",
-    "MOST_IN_BLOCK",
-    "NO_DIGEST",
-    "START",
-    "BlockRow",
-    "Checkpoint",
-    "Expiry",
-    "Finding",
-    "Link",
-    "Place",
-    "block",
-    "block_row",
-    "block_rows",
-    "block_span",
-    "chain_id",
-    "checkpoint_text",
-    "expired_text",
-    "expiry",
-    "field",
-    "fields",
-    "leaf",
-    "mac",
-    "moment_text",
-    "next_head",
-    "note",
-    "note_text",
-    "payload_field",
-    "payload_fields",
-    "prefix",
-    "read_checkpoint",
-]
-
+from intertie_chassis.chain_format import ENTRY as ENTRY
+from intertie_chassis.chain_format import ENTRY_COLUMNS as ENTRY_COLUMNS
+from intertie_chassis.chain_format import EXPIRED as EXPIRED
+from intertie_chassis.chain_format import FOUND as FOUND
+from intertie_chassis.chain_format import NO_DIGEST as NO_DIGEST
+from intertie_chassis.chain_format import PREFIX_VALUES as PREFIX_VALUES
+from intertie_chassis.chain_format import START as START
+from intertie_chassis.chain_format import BlockRow as BlockRow
+from intertie_chassis.chain_format import Checkpoint as Checkpoint
+from intertie_chassis.chain_format import block_rows as block_rows
+from intertie_chassis.chain_format import canonical_bytes as canonical_bytes
+from intertie_chassis.chain_format import chain_id as chain_id
+from intertie_chassis.chain_format import checkpoint_text as checkpoint_text
+from intertie_chassis.chain_format import leaf as leaf
+from intertie_chassis.chain_format import next_head as next_head
+from intertie_chassis.chain_format import payload_digest as payload_digest
+from intertie_chassis.chain_format import read_checkpoint as read_checkpoint
+from intertie_chassis.chain_format import values_of as values_of
 
 MOST_IN_BLOCK = 1000
 """Rows that one link of the kind `found` seals at most."""
 
-_BLOCK_SPAN = re.compile(rb"i\d+:\d+,t5:found,t26:.{26},i\d+:(-?\d+),i\d+:(-?\d+),", re.DOTALL)
+_BLOCK_SPAN = re.compile(rb'\[\d+,"found","[^"]{26}",(-?\d+),(-?\d+),')
 _EXPIRED = re.compile(r"payloads of sequences up to (\d{1,18}) created before (\S{10} \S{15}) expired")
 
 
@@ -123,10 +87,15 @@ class Expiry:
     before: str
 
 
-def prefix(sequence: int, kind: str, sealed_at: str) -> bytes:
-    """What the canonical bytes of each link begin with; `sealed_at` as text of 26 characters."""
-    digits = str(sequence)
-    return f"i{len(digits)}:{digits},t{len(kind)}:{kind},t26:{sealed_at},".encode()
+def entry(sequence: int, sealed_at: str, row: bytes, digests: bytes) -> bytes:
+    """Canonical bytes of a link that seals one row of the log.
+
+    Args:
+        sealed_at: 26 characters.
+        row: canonical bytes of the row's columns (ENTRY_COLUMNS).
+        digests: of its two payloads, as `payload_digests` gives them.
+    """
+    return b'[%d,"entry","%s",%s,%s]' % (sequence, sealed_at.encode(), row[1:-1], digests)
 
 
 def moment_text(moment: datetime) -> str:
@@ -134,9 +103,15 @@ def moment_text(moment: datetime) -> str:
     return moment.isoformat(" ", "microseconds")
 
 
-def payload_fields(request: str | bytes | None, response: str | bytes | None) -> bytes:
-    """The last two fields of an entry: the digests of its payloads, as they are stored."""
-    return payload_field(request) + payload_field(response)
+def payload_digests(request: str | bytes | None, response: str | bytes | None) -> bytes:
+    """The last two values of an entry as they stand in its canonical bytes: the digests of its payloads."""
+    if request is None and response is None:
+        return b"null,null"
+    return _digest(request) + b"," + _digest(response)
+
+
+def _digest(payload: str | bytes | None) -> bytes:
+    return b"null" if payload is None else f'"{payload_digest(payload)}"'.encode()
 
 
 def mac(key: bytes, head: bytes) -> bytes:
@@ -146,36 +121,36 @@ def mac(key: bytes, head: bytes) -> bytes:
 
 def note(sequence: int, kind: str, sealed_at: str, text: str) -> bytes:
     """Canonical bytes of a link that says something in words."""
-    return prefix(sequence, kind, sealed_at) + field("t", text.encode())
+    return canonical_bytes([sequence, kind, sealed_at, text])
 
 
 def note_text(canonical: bytes) -> str | None:
     """The words of such a link; None when these are not its bytes."""
     try:
-        found = fields(canonical)
-        return found[3][1].decode() if len(found) == 4 and found[3][0] == "t" and found[3][1] is not None else None
+        values = values_of(canonical)
     except ValueError:
         return None
+    return values[3] if len(values) == PREFIX_VALUES + 1 and isinstance(values[3], str) else None
 
 
 def block(sequence: int, sealed_at: str, rows: Sequence[BlockRow]) -> bytes:
-    """Canonical bytes of a link of the kind `found`.
-
-    Fields after the prefix: first number, last number, count, and 104 bytes a row: its number as 8 bytes (big-endian,
-    signed), SHA-256 of its columns, of its request payload and of its response payload (32 zero bytes: NULL).
-    """
-    raw = b"".join(
-        row.entry_id.to_bytes(8, "big", signed=True) + row.digest + row.request + row.response for row in rows
-    )
-    numbers = (rows[0].entry_id, rows[-1].entry_id, len(rows))
-    shown = b"".join(field("i", str(number).encode()) for number in numbers)
-    return prefix(sequence, FOUND, sealed_at) + shown + field("b", raw)
+    """Canonical bytes of a link of the kind `found`: first number, last number, count, and a list of the rows, each
+    with its number, SHA-256 of the canonical bytes of its columns, and the digests of its payloads."""
+    listed = [
+        [
+            row.entry_id,
+            row.digest.hex(),
+            *(None if digest == NO_DIGEST else digest.hex() for digest in (row.request, row.response)),
+        ]
+        for row in rows
+    ]
+    return canonical_bytes([sequence, FOUND, sealed_at, rows[0].entry_id, rows[-1].entry_id, len(rows), listed])
 
 
 def block_row(entry_id: int, row: bytes, digests: bytes) -> BlockRow:
-    """One row of a block, of its fields and of those of its payloads' digests."""
+    """One row of a block, of the canonical bytes of its columns and of `payload_digests`."""
     request, response = (
-        NO_DIGEST if value is None else bytes.fromhex(value.decode()) for _letter, value in fields(digests)
+        NO_DIGEST if text == b"null" else bytes.fromhex(text.decode().strip('"')) for text in digests.split(b",")
     )
     return BlockRow(entry_id, hashlib.sha256(row).digest(), request, response)
 

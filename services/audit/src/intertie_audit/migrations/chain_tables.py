@@ -1,5 +1,7 @@
 """The tables of the chain: its links, its signed checkpoints, and up to where the log was there before it."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
@@ -16,7 +18,7 @@ _SIGNATURE = sa.LargeBinary().with_variant(mysql.BINARY(64), *_MYSQL)
 _CANONICAL = sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), *_MYSQL)
 _TEXT = sa.String(512).with_variant(mysql.VARCHAR(512, charset="ascii", collation="ascii_bin"), *_MYSQL)
 _MOMENT = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), *_MYSQL)
-_INNODB = {
+_INNODB: dict[str, Any] = {
     "mysql_engine": "InnoDB",
     "mysql_charset": "utf8mb4",
     "mariadb_engine": "InnoDB",

@@ -1,0 +1,269 @@
+"""Appends to the chain, and finds what waits for it.
+
+A batch is one transaction that reads the end and appends to it; of two sealers the primary key lets one win.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from sqlalchemy import func, insert, select, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from intertie_audit import chain, projection_store
+from intertie_audit.chain import START, Checkpoint, Place
+from intertie_audit.migrations.chain_tables import ChainTables
+from intertie_audit.tables import query_logs
+from intertie_chassis.clock import utc_now
+from intertie_chassis.database import Database
+from intertie_chassis.database_errors import is_duplicate_key
+from intertie_chassis.many_rows import ManyRows
+
+_LINKS_A_STATEMENT = 500
+_MOST_BYTES = 4_000_000
+"""What one INSERT carries: well under the 16 MiB that servers take by default (max_allowed_packet)."""
+_IDS_A_LOOK = 500
+_SPAN = 10_000
+_MOST_RACES = 20
+
+LinkRow = dict[str, Any]
+
+
+class Raced(Exception):
+    """Another sealer has appended at the same place; nothing was stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsealed:
+    """A row of the log, as its link will have it."""
+
+    id: int
+    #: whether it has a link already
+    is_sealed: bool
+    #: canonical bytes of its columns
+    row: bytes
+    #: digests of its payloads (`chain.payload_digests`)
+    digests: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes that its link takes."""
+        return len(self.row) + len(self.digests) + 100
+
+
+class SealStore:
+    """The end of the chain."""
+
+    def __init__(self, database: Database, mac_key: bytes) -> None:
+        """`mac_key`: what the heads are signed with (`chain.mac`)."""
+        self._database = database
+        self._mac_key = mac_key
+        self._tables = ChainTables(database.table_prefix)
+        chain_table = self._tables.chain
+        self._logs = query_logs(database.table_prefix)
+        self._append = ManyRows(insert(chain_table), [column.name for column in chain_table.columns])
+        dialect = self._dialect = database.dialect
+        selected = f"SELECT l.id, c.sequence, {projection_store.row(dialect)}, {projection_store.digests(dialect)}"
+        joined = f"FROM {self._logs.name} l LEFT JOIN {chain_table.name} c ON c.entry_id = l.id"
+        self._rows_after = text(f"{selected} {joined} WHERE l.id > :after ORDER BY l.id LIMIT :limit")
+        self._rows_up_to = text(f"{selected} {joined} WHERE l.id > :after AND l.id <= :last ORDER BY l.id LIMIT :limit")
+        self._rows_of = f"{selected} {joined} WHERE l.id IN ({{ids}}) ORDER BY l.id"
+        self._waiting = text(
+            f"SELECT l.id {joined} WHERE l.id > :after AND l.id <= :last AND c.sequence IS NULL ORDER BY l.id"
+        )
+
+    async def end(self) -> tuple[Place, bytes]:
+        """The last place of the chain, and the mac that stands there (empty before the first link)."""
+        table = self._tables.chain.c
+        query = select(table.sequence, table.head, table.mac).order_by(table.sequence.desc()).limit(1)
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return (Place(0, START), b"") if row is None else (Place(row.sequence, row.head), row.mac)
+
+    async def newest_sealed(self) -> int | None:
+        """The highest number of a row that has a link of its own."""
+        async with self._database.read() as connection:
+            newest: int | None = await connection.scalar(select(func.max(self._tables.chain.c.entry_id)))
+        return newest
+
+    async def found_up_to(self) -> int:
+        """The highest number that was in the log when the chain's tables were made; 0: none."""
+        async with self._database.read() as connection:
+            return int(await connection.scalar(select(func.max(self._tables.origin.c.found_up_to))) or 0)
+
+    async def blocks(self) -> list[tuple[int, int]]:
+        """Sequence and last number of each link of the kind `found`, in order."""
+        table = self._tables.chain.c
+        head = func.substr(table.canonical, 1, 200)
+        query = select(table.sequence, head).where(table.entry_id.is_(None), table.kind == chain.FOUND)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query.order_by(table.sequence))).all()
+        spans = ((sequence, chain.block_span(bytes(canonical))) for sequence, canonical in rows)
+        return [(sequence, span[1]) for sequence, span in spans if span is not None]
+
+    async def block_ids(self, sequence: int) -> set[int]:
+        """The numbers of the rows that such a link seals."""
+        query = select(self._tables.chain.c.canonical).where(self._tables.chain.c.sequence == sequence)
+        async with self._database.read() as connection:
+            canonical = await connection.scalar(query)
+        try:
+            return {row.entry_id for row in chain.block_rows(canonical or b"")}
+        except (TypeError, ValueError):
+            return set()
+
+    async def rows_after(self, after: int, limit: int) -> list[Unsealed]:
+        """At most `limit` rows of the log above a number, the lowest first, sealed or not."""
+        async with self._database.read() as connection:
+            return self._read((await connection.execute(self._rows_after, {"after": after, "limit": limit})).all())
+
+    async def rows_between(self, after: int, last: int, limit: int) -> list[Unsealed]:
+        """The same, up to a last number."""
+        values = {"after": after, "last": last, "limit": limit}
+        async with self._database.read() as connection:
+            return self._read((await connection.execute(self._rows_up_to, values)).all())
+
+    async def rows_of(self, ids: Sequence[int]) -> list[Unsealed]:
+        """Those of these rows that are in the log."""
+        found: list[Unsealed] = []
+        async with self._database.read() as connection:
+            for start in range(0, len(ids), _IDS_A_LOOK):
+                some = ", ".join(str(int(number)) for number in ids[start : start + _IDS_A_LOOK])
+                found += self._read((await connection.execute(text(self._rows_of.format(ids=some)))).all())
+        return found
+
+    async def waiting(self, after: int, last: int) -> tuple[list[int], int]:
+        """Numbers of rows without a link above `after`, and up to where was looked: some 10,000 numbers, or `last`."""
+        ids = self._logs.c.id
+        async with self._database.read() as connection:
+            first = await connection.scalar(select(func.min(ids)).where(ids > after, ids <= last))
+            if first is None:
+                return [], last
+            bound = min(last, int(first) + _SPAN - 1)
+            found = await connection.scalars(self._waiting, {"after": after, "last": bound})
+            return list(found.all()), bound
+
+    async def seal(self, rows: Sequence[Unsealed]) -> Place:
+        """Appends a link for each row, in this order, in one transaction; gives the new end.
+
+        Raises Raced when another sealer came first.
+        """
+
+        def links(place: Place, sealed_at: str) -> list[tuple[int | None, str, bytes]]:
+            first = place.sequence + 1
+            return [
+                (row.id, chain.ENTRY, chain.entry(sequence, sealed_at, row.row, row.digests))
+                for sequence, row in enumerate(rows, first)
+            ]
+
+        return await self._appended(links)
+
+    async def seal_block(self, rows: Sequence[Unsealed]) -> Place:
+        """Appends one link for rows (at most 1000) that were found in the log. Raises Raced."""
+        block = [chain.block_row(row.id, row.row, row.digests) for row in rows]
+        return await self._appended(
+            lambda place, sealed_at: [(None, chain.FOUND, chain.block(place.sequence + 1, sealed_at, block))]
+        )
+
+    async def append_note(self, kind: str, words: str) -> Place:
+        """Appends a link that is about no single entry, such as `expired` with `chain.expired_text`; gives its place.
+
+        Waits its turn when sealers append at the same time.
+        """
+        if not kind.isascii() or not kind.islower() or len(kind) > 16 or kind in (chain.ENTRY, chain.FOUND):
+            raise ValueError(f"{kind!r} is no kind of note")
+        for _ in range(_MOST_RACES - 1):
+            try:
+                return await self._noted(kind, words)
+            except Raced:
+                continue
+        return await self._noted(kind, words)
+
+    async def _noted(self, kind: str, words: str) -> Place:
+        return await self._appended(
+            lambda place, sealed_at: [(None, kind, chain.note(place.sequence + 1, kind, sealed_at, words))]
+        )
+
+    async def keep_checkpoint(self, checkpoint: Checkpoint) -> bool:
+        """Stores a checkpoint; gives whether it is new: one place has one checkpoint."""
+        values = {
+            "sequence": checkpoint.sequence,
+            "signed_text": checkpoint.text,
+            "signature": checkpoint.signature,
+        }
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(insert(self._tables.checkpoints).values(values))
+
+        try:
+            await self._database.transaction(work)
+        except IntegrityError as error:
+            if not is_duplicate_key(error):
+                raise
+            return False
+        return True
+
+    async def first_head(self) -> bytes | None:
+        """The head at place 1, by which the chain is called; None before the first link."""
+        async with self._database.read() as connection:
+            query = select(self._tables.chain.c.head).where(self._tables.chain.c.sequence == 1)
+            head: bytes | None = await connection.scalar(query)
+        return head
+
+    async def _appended(self, links: Callable[[Place, str], list[tuple[int | None, str, bytes]]]) -> Place:
+        try:
+            return await self._database.transaction(partial(self._insert, links))
+        except IntegrityError as error:
+            if is_duplicate_key(error):
+                raise Raced from error
+            raise
+
+    async def _insert(
+        self, links: Callable[[Place, str], list[tuple[int | None, str, bytes]]], connection: AsyncConnection
+    ) -> Place:
+        """Reads the end and appends to it: what is read may be old, then the primary key refuses the INSERT."""
+        table = self._tables.chain.c
+        query = select(table.sequence, table.head).order_by(table.sequence.desc()).limit(1)
+        row = (await connection.execute(query)).one_or_none()
+        place = Place(0, START) if row is None else Place(row.sequence, row.head)
+        sealed_at = utc_now()
+        rows: list[LinkRow] = []
+        size, head, sequence = 0, place.head, place.sequence
+        for entry_id, kind, canonical in links(place, chain.moment_text(sealed_at)):
+            if rows and (len(rows) == _LINKS_A_STATEMENT or size > _MOST_BYTES):
+                await self._append.execute(connection, rows)
+                rows, size = [], 0
+            sequence += 1
+            head = chain.next_head(head, chain.leaf(canonical))
+            size += len(canonical)
+            rows.append(_link_row(sequence, entry_id, kind, canonical, head, self._mac_key, sealed_at))
+        await self._append.execute(connection, rows)
+        return Place(sequence, head)
+
+    def _read(self, rows: Sequence[Any]) -> list[Unsealed]:
+        dialect = self._dialect
+        return [
+            Unsealed(
+                number,
+                sequence is not None,
+                projection_store.normal(row),
+                projection_store.digest_values(dialect, first, second),
+            )
+            for number, sequence, row, first, second in rows
+        ]
+
+
+def _link_row(
+    sequence: int, entry_id: int | None, kind: str, canonical: bytes, head: bytes, mac_key: bytes, sealed_at: datetime
+) -> LinkRow:
+    return {
+        "sequence": sequence,
+        "entry_id": entry_id,
+        "kind": kind,
+        "canonical": canonical,
+        "head": head,
+        "mac": chain.mac(mac_key, head),
+        "sealed_at": sealed_at,
+    }
