@@ -164,6 +164,18 @@ async def new_echo(keys: KeyRing) -> AsyncIterator[Callable[..., Echo]]:
 
 
 @pytest.fixture
+def echo_on(keys: KeyRing) -> Callable[[Server], Echo]:
+    """Adds the contract to a server of the test's own."""
+
+    def add(server: Server) -> Echo:
+        servicer = EchoServicer()
+        server.add(add_echo, servicer, DESCRIPTOR)
+        return Echo(server, servicer, keys)
+
+    return add
+
+
+@pytest.fixture
 async def echo(new_echo: Callable[..., Echo]) -> Echo:
     """A started server."""
     made = new_echo()
