@@ -79,8 +79,8 @@ async def test_no_secret_comes_out(suite: Suite, system: str, api: ExternalApi) 
     assert suite.request("GET", f"/systems?password={IN_URL}").status_code == 400
     await eventually(lambda: suite.get("/rejections", system=system)["rejections"])
     await eventually(lambda: suite.get("/logs", system=system, status="error", limit=1000)["logs"])
-    for what in ("connections", "systems", "grants", "log", "deliveries", "rejections"):
-        suite.cli(what, "list", "--output", "json", check=False)
+    suite.cli("connections", "list", "--output", "json")
+    suite.cli("audit", "list", "--output", "json")
     suite.require_no_secret_seen()
 
 
@@ -104,13 +104,11 @@ def _configure_wrongly(suite: Suite, number: int) -> None:
         )
         assert refused.status_code < 500, (list(body), refused.text)
     assert suite.request("GET", path).status_code == 200
-    suite.cli("connections", "get", str(number), "--output", "json")
 
 
 def _test_and_ask(suite: Suite, system: str, number: int, kind: str) -> None:
     """Trials and questions that fail: nowhere to connect to, and an API that repeats what it refuses."""
     suite.request("POST", f"/connections/{number}:test")
-    suite.cli("connections", "test", str(number), check=False)
     if kind == "database":
         body = {"system": system, "query": "SELECT a FROM b WHERE c = :c", "params": {"c": 1}, "connection_id": number}
         answer = suite.request("POST", "/query/database", role=MODULE, json=body)
