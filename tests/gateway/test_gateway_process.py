@@ -162,7 +162,11 @@ def test_more_than_may_wait_is_503(services: Services, script: Script, tmp_path:
     settings = {"INTERTIE_GATEWAY_GROUP_CALLS": "1", "INTERTIE_GATEWAY_WAITING_DELIVERIES": "2"}
     with running_gateway(services.address, tmp_path, settings) as gateway:
         answers: list[httpx.Response] = []
-        threads = [threading.Thread(target=lambda: answers.append(gateway.webhook())) for _ in range(10)]
+
+        def send(number: int) -> None:
+            answers.append(gateway.webhook(path=f"{PREFIX}/webhook/system_{number}"))
+
+        threads = [threading.Thread(target=send, args=(number,)) for number in range(10)]
         for thread in threads:
             thread.start()
         while len(answers) < 6:

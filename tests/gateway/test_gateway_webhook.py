@@ -283,3 +283,13 @@ def test_request_ids(gateway: GatewayProcess, script: Script) -> None:
     assert kept.headers["x-request-id"] == "req-1"
     assert len(replaced.headers["x-request-id"]) == 26
     assert [d.request_id for d in script.deliveries] == ["req-1", replaced.headers["x-request-id"]]
+
+
+@pytest.mark.parametrize(
+    ("value", "status"),
+    [("!!!notb64", 400), ("YWJj", 202), ("YWI=", 202), ("YWI", 202), ("YQ", 202), ("Y", 400), ("", 202)],
+)
+def test_binary_headers_are_base64(gateway: GatewayProcess, script: Script, value: str, status: int) -> None:
+    """What gRPC would fail over as metadata is the client's fault, on every route."""
+    assert gateway.webhook(x_foo_bin=value).status_code == status
+    assert gateway.client.get("/healthz", headers={"x-foo-bin": value}).status_code == (400 if status == 400 else 200)

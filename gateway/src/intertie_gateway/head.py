@@ -13,6 +13,8 @@ _NOTED = frozenset(
     {b"host", b"content-type", b"content-encoding", b"content-length", b"authorization", b"x-request-id"}
 )
 _JSON = re.compile(r"application/(json|[!#$&^_.+a-z0-9-]+\+json)")
+_BASE64 = re.compile(rb"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=?|[A-Za-z0-9+/]{2}(==)?)?")
+"""What gRPC takes in metadata of names in `-bin`, padded or not."""
 _FORM = "application/x-www-form-urlencoded"
 _KNOWN_TYPES_MOST = 256
 _ids = RequestIds()
@@ -38,6 +40,11 @@ class Head:
             count += 1
             size += len(name) + len(value)
             if name not in _NOTED:
+                if name[-4:] == b"-bin" and _BASE64.fullmatch(value) is None:
+                    self.fault = InvalidArgument(
+                        f"the header {name.decode('latin-1')} ends in -bin, so it must be base64",
+                        metadata={"header": name.decode("latin-1")},
+                    )
                 continue
             if name == b"host":
                 self.hosts += 1

@@ -125,7 +125,7 @@ async def test_a_system_that_floods_leaves_half_of_the_places_to_others(ingest: 
         await may_end.wait()
         return await commit(*arguments)
 
-    accepting._store = type("Held", (), {"commit": staticmethod(held)})()  # type: ignore[assignment]
+    accepting._store = type("Held", (), {"commit": staticmethod(held)})()
     going = [asyncio.create_task(accepting.accept([of("fire", 0)]))]
     await is_open.wait()
     going += [asyncio.create_task(accepting.accept([of("fire", number)])) for number in (1, 2)]
