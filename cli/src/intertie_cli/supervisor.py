@@ -46,7 +46,7 @@ class Supervisor:
         self._tls = tls
         self._addresses = dict(addresses)
         self._journal = journal
-        self._processes = [Process(part, environment, journal) for part in parts]
+        self._processes = [Process(part, _environment_of(part, environment), journal) for part in parts]
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -105,3 +105,12 @@ class Supervisor:
     async def _is_ready(self, name: str) -> bool:
         address = self._addresses[name]
         return await (readiness.http(address) if name == DEMO.name else readiness.service(address, name, self._tls))
+
+
+def _environment_of(part: Part, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of one part: the keys that credentials are sealed with are registry's alone."""
+    is_owner = part.name == "registry"
+    return {name: value for name, value in environment.items() if is_owner or not name.startswith(_SEALING_KEYS)}
+
+
+_SEALING_KEYS = "INTERTIE_SECRETS_KEYS"

@@ -1,4 +1,4 @@
-"""How a command is written: an async function that takes a session; `--output` and `--data-dir` come by themselves."""
+"""How a command is written: an async function that takes a session; `--output`, `--json`, `--data-dir` come along."""
 
 import asyncio
 import functools
@@ -21,12 +21,14 @@ P = ParamSpec("P")
 Work = Callable[Concatenate[Session, P], Awaitable[int | None]]
 
 Output = Annotated[Format, typer.Option("--output", "-o", help="How to print the answer.")]
+AsJson = Annotated[bool, typer.Option("--json", help="The same as --output json.")]
 DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Directory of keys, tokens and embedded databases; else INTERTIE_DATA_DIR."),
 ]
 _ADDED = (
     inspect.Parameter("output", inspect.Parameter.KEYWORD_ONLY, default=Format.TABLE, annotation=Output),
+    inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=AsJson),
     inspect.Parameter("data_dir", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=DataDir),
 )
 
@@ -44,8 +46,8 @@ def verb(app: typer.Typer, name: str) -> Callable[[Work[P]], Work[P]]:
         _, *own = signature.parameters.values()
 
         @functools.wraps(work)
-        def command(*, output: Format, data_dir: Path | None, **arguments: Any) -> None:
-            raise typer.Exit(run(functools.partial(work, **arguments), output, data_dir))
+        def command(*, output: Format, as_json: bool, data_dir: Path | None, **arguments: Any) -> None:
+            raise typer.Exit(run(functools.partial(work, **arguments), Format.JSON if as_json else output, data_dir))
 
         keyword_only = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
         # typer reads the command's options off its signature, which is the function's without the session.

@@ -1,9 +1,11 @@
 """The feed's messages: parts of a bounded size, marks, and secrets for those who need them."""
 
+from dataclasses import replace
+
 from intertie.registry.v1 import feed_pb2
 from intertie_registry import feed_convert
 from intertie_registry.feed_convert import Trust
-from intertie_registry.model import Connection, Mapping, System, SystemImage, difference
+from intertie_registry.model import Connection, Mapping, System, SystemImage, Unreadable, difference
 
 SECRET = SystemImage(System(1, "police"), connections=(Connection(1, 1, "api", config_json='{"webhook_secret":"s"}'),))
 
@@ -65,8 +67,9 @@ def test_credentials_are_for_pull() -> None:
         return message.systems[0].connections[0]
 
     whole = sent(Trust.CREDENTIALS)
-    assert {field.name for field, _ in whole.ListFields()} == set(whole.DESCRIPTOR.fields_by_name)
-    for name in whole.DESCRIPTOR.fields_by_name:
+    names = set(whole.DESCRIPTOR.fields_by_name) - {"problem"}
+    assert {field.name for field, _ in whole.ListFields()} == names
+    for name in names:
         value, kept = getattr(whole, name), getattr(connection, name)
         assert value == (kept.encode() if name == "config_json" else kept)
     unset = {"db_host", "db_password", "db_username", "api_base_url", "api_auth_token", "api_timeout"}
@@ -74,6 +77,26 @@ def test_credentials_are_for_pull() -> None:
         assert not unset & {field.name for field, _ in sent(trust).ListFields()}
     assert sent(Trust.SECRETS).config_json == whole.config_json
     assert sent(Trust.NONE).config_json == b'{"tls":"require"}'
+
+
+def test_what_cannot_be_opened_is_not_sent_as_if_it_could() -> None:
+    """A sealed text is no credential: pull is told not to use the connection, and ingest that nothing verifies."""
+    connection = Connection(
+        1, 1, "api", db_password="sealed:v1:k:a", api_auth_token="t0k3n",
+        config_json='{"webhook_secret": "sealed:v1:k:b", "headers": {"X-Key": "clear"}}',
+        unreadable=(
+            Unreadable(("db_password",), "sealed:v1:k:a", "moved"),
+            Unreadable(("config_json", "webhook_secret"), "sealed:v1:k:b", "moved"),
+        ),
+    )  # fmt: skip
+    [message] = feed_convert.snapshot({1: SystemImage(System(1, "a"), connections=(connection,))}, Trust.CREDENTIALS)
+    [sent] = message.systems[0].connections
+    assert (sent.db_password, sent.api_auth_token) == ("", "t0k3n")
+    assert sent.config_json == b'{"webhook_secret": null, "headers": {"X-Key": "clear"}}'
+    assert sent.problem == "db_password is sealed and cannot be opened; set it anew"
+    webhook_only = replace(connection, db_password="", unreadable=connection.unreadable[1:])
+    [message] = feed_convert.snapshot({1: SystemImage(System(1, "a"), connections=(webhook_only,))}, Trust.CREDENTIALS)
+    assert message.systems[0].connections[0].problem == ""
 
 
 def test_reports_are_no_change() -> None:

@@ -88,4 +88,5 @@ def _connection(stored: feed_pb2.ConnectionConfiguration) -> StoredConnection:
         stored.api_auth_type,
         stored.api_auth_token,
         stored.api_timeout,
+        stored.problem,
     )

@@ -48,6 +48,8 @@ class StoredConnection:
     api_auth_token: str = field(default="", repr=False)
     #: seconds; 0: not given
     api_timeout: int = 0
+    #: why it must not be used; empty when it may be
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,11 +30,16 @@ def bound_to(connection: Connection, path: Path) -> bytes:
     return json.dumps(bound, ensure_ascii=True, separators=(",", ":")).encode()
 
 
+def is_sent(path: Path) -> bool:
+    """Whether a credential is sent to the system; the others verify what the system sends."""
+    return path[0] != CONFIG or not str(path[1]).startswith("webhook_")
+
+
 def _destination(connection: Connection, path: Path) -> list[str | int]:
     if path == ("db_password",):
         return [connection.db_driver, connection.db_host, connection.db_port, connection.db_name]
-    if path[0] == CONFIG and str(path[1]).startswith("webhook_"):
-        return []  # it verifies what comes in, and is sent nowhere
+    if not is_sent(path):
+        return []
     config = secrets.parse(connection.config_json) or {}
     # Who gives out tokens is sent the client's secret, which api_auth_token may stand in for.
     token_url = config.get("oauth2_token_url")

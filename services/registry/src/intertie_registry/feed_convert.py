@@ -5,6 +5,7 @@ from enum import IntEnum
 
 from intertie.registry.v1 import feed_pb2
 from intertie_registry import secrets
+from intertie_registry.credential_places import is_sent, shown
 from intertie_registry.credentials import usable
 from intertie_registry.model import Connection, SystemImage
 from intertie_registry.moment_convert import timestamp
@@ -96,6 +97,7 @@ def _system(image: SystemImage, trust: Trust) -> feed_pb2.SystemConfiguration:
 
 
 def _connection(connection: Connection, trust: Trust) -> feed_pb2.ConnectionConfiguration:
+    lost = [each for each in connection.unreadable if is_sent(each.path)]
     connection = usable(connection)
     config = connection.config_json
     message = feed_pb2.ConnectionConfiguration(
@@ -115,4 +117,7 @@ def _connection(connection: Connection, trust: Trust) -> feed_pb2.ConnectionConf
         message.api_auth_type = connection.api_auth_type
         message.api_auth_token = connection.api_auth_token
         message.api_timeout = connection.api_timeout
+        if lost:
+            # To ask without it would ask somebody, perhaps another one than was meant, for something else.
+            message.problem = f"{shown(lost[0].path)} is sealed and cannot be opened; set it anew"
     return message

@@ -25,7 +25,7 @@ class KeyProofs:
         self._confirmed: SealingKeys | None = None
 
     async def confirm(self, *, keeps: bool = True) -> None:
-        """Compare the keys with those of their ids that have sealed here, and keep the proof of a present one that is new.
+        """Compare the keys with those of their ids that have sealed here; a present one that is new leaves its proof.
 
         Costs nothing while the keys stay the same. Raises WrongSealingKey.
         """

@@ -87,6 +87,7 @@ class ConnectionConfiguration(_message.Message):
     API_AUTH_TYPE_FIELD_NUMBER: _builtins.int
     API_AUTH_TOKEN_FIELD_NUMBER: _builtins.int
     API_TIMEOUT_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """The connection's number."""
     connection_type: _builtins.str
@@ -117,6 +118,8 @@ class ConnectionConfiguration(_message.Message):
     """Credential for the API."""
     api_timeout: _builtins.int
     """Seconds that an API may take; 0: the default, 30."""
+    problem: _builtins.str
+    """Why the connection must not be used: a credential of it is sealed and cannot be opened. Empty when it may be."""
     def __init__(
         self,
         *,
@@ -134,10 +137,11 @@ class ConnectionConfiguration(_message.Message):
         api_auth_type: _builtins.str = ...,
         api_auth_token: _builtins.str = ...,
         api_timeout: _builtins.int = ...,
+        problem: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_auth_token", b"api_auth_token", "api_auth_type", b"api_auth_type", "api_base_url", b"api_base_url", "api_timeout", b"api_timeout", "config_json", b"config_json", "connection_type", b"connection_type", "db_driver", b"db_driver", "db_host", b"db_host", "db_name", b"db_name", "db_password", b"db_password", "db_port", b"db_port", "db_username", b"db_username", "id", b"id", "is_active", b"is_active"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_auth_token", b"api_auth_token", "api_auth_type", b"api_auth_type", "api_base_url", b"api_base_url", "api_timeout", b"api_timeout", "config_json", b"config_json", "connection_type", b"connection_type", "db_driver", b"db_driver", "db_host", b"db_host", "db_name", b"db_name", "db_password", b"db_password", "db_port", b"db_port", "db_username", b"db_username", "id", b"id", "is_active", b"is_active", "problem", b"problem"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -186,6 +186,7 @@ def closed_pull_system(stored: StoredSystem) -> PullSystem:
 
 def _connection(system: StoredSystem, stored: StoredConnection, problems: list[str]) -> ExternalConnection:
     options, problem = _options(stored.config_json)
+    problem = stored.problem or problem
     if problem:
         problems.append(f"connection {stored.id}: {problem}; it is not used")
     return ExternalConnection(
