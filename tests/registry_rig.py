@@ -33,12 +33,18 @@ class Audit(audit_pb2_grpc.AuditServiceServicer):
 
     def __init__(self) -> None:
         self.told: list[str] = []
+        self.identities: dict[str, audit_pb2.Entry] = {}
+        """What commands did to tokens and keys, by entry id."""
 
     async def AppendEntries(  # noqa: N802
         self, request: audit_pb2.AppendEntriesRequest, context: Any
     ) -> audit_pb2.AppendEntriesResponse:
         """Take everything."""
-        self.told += [f"{entry.actor}: {entry.query_string}" for entry in request.entries]
+        for entry in request.entries:
+            if entry.actor == "command":
+                self.identities[entry.entry_id] = entry
+            else:
+                self.told.append(f"{entry.actor}: {entry.query_string}")
         return audit_pb2.AppendEntriesResponse(appended=len(request.entries))
 
 

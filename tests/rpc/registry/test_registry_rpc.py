@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from intertie.registry.v1 import registry_pb2
+from intertie.api.v1 import identity_pb2, identity_pb2_grpc
+from intertie.registry.v1 import registry_pb2, registry_pb2_grpc
 from intertie_chassis import clients
 from intertie_chassis.database import Database
 from intertie_chassis.errors import IntertieError, InvalidArgument, PermissionDenied, Unauthenticated
+from intertie_chassis.identity import FixedToken, KeyRing, Verifier
 from registry_rig import Installation
 from suite import PREFIX
 from waiting import eventually
@@ -193,6 +195,24 @@ async def test_changes_reach_audit_once(installation: Installation, database: Da
     assert [line.rpartition(": ")[2] for line in told] == ["create system 1", "create grant 1", "delete system 1"]
     assert told[1].startswith("sql: ")
     assert subject != "sql"
+
+
+async def test_what_happens_to_tokens_reaches_audit_and_the_other_services(installation: Installation) -> None:
+    """A revocation while the registry runs is in the log, on the feed, and true of the registry itself."""
+    token = installation.keys.issue("viewer", "gone soon")
+    principal = Verifier(installation.keys.jwks_path).verify(token)
+    feed: Any = identity_pb2_grpc.IdentityFeedStub(installation.channel("service:mapper"))
+    await installation.start_neighbours()
+    async with contextlib.aclosing(feed.WatchIdentity(identity_pb2.WatchIdentityRequest())) as answers:
+        assert (await anext(answers)).snapshot
+        KeyRing(installation.settings.data_dir).revoke([principal.token_id])
+        assert [each.token_id for each in (await anext(answers)).revocations] == [principal.token_id]
+    wanted = {f"{verb} token {principal.token_id}" for verb in ("issue", "revoke")}
+    identities = installation.audit.identities
+    await eventually(lambda: wanted <= {entry.query_string for entry in identities.values()})
+    async with clients.connect(installation.settings.registry_address, FixedToken(token)) as channel:
+        with pytest.raises(Unauthenticated):
+            await registry_pb2_grpc.RegistryServiceStub(channel).ListSystems(registry_pb2.ListSystemsRequest())
 
 
 async def _drained(feed: clients.Answers) -> None:
