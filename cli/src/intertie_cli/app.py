@@ -17,6 +17,8 @@ from intertie_cli import (
     mappings,
     queries,
     records,
+    secret_rotation,
+    secrets,
     syncs,
     systems,
     tokens,
@@ -34,6 +36,7 @@ app = typer.Typer(
 )
 verb(app, "up")(up.run_suite)
 connection_trials.add_to(connections.app)
+secret_rotation.add_to(connections.app)
 
 
 @verb(app, "version")
@@ -57,6 +60,7 @@ for noun in (
     log.app,
     tokens.app,
     keys.app,
+    secrets.app,
     certs.app,
     db.app,
 ):

@@ -20,6 +20,7 @@ from intertie_gateway.problems import MethodNotAllowed, RouteNotFound, answer_of
 from intertie_gateway.receive import PUSH, WEBHOOK, Receiver
 from intertie_gateway.transcoder import NoToken, Transcoder
 
+_NO_CONTENT = 204
 _CLOSED_BY_CLIENT = 499
 _SAFE = ("GET", "HEAD")
 
@@ -88,7 +89,8 @@ class Gateway:
                     "status": answer.status,
                     "headers": [
                         *answer.headers,
-                        (b"content-length", b"%d" % len(body)),
+                        # RFC 9110: a 204 has no length.
+                        *(() if answer.status == _NO_CONTENT else ((b"content-length", b"%d" % len(body)),)),
                         (b"x-request-id", request_id.encode("ascii")),
                     ],
                 }

@@ -16,6 +16,7 @@ from intertie.ingest.v1 import ingest_pb2
 from intertie_chassis.errors import IntertieError, InvalidArgument, from_status
 from intertie_gateway.asgi import Answer, Receive, Scope
 from intertie_gateway.coalescer import Coalescer
+from intertie_gateway.custom_answers import custom_answer
 from intertie_gateway.delivery_headers import DeliveryHeaders
 from intertie_gateway.head import Head, MediaTypes
 from intertie_gateway.limits import Held, read_body
@@ -60,6 +61,10 @@ class Receiver:
         result = await self._deliver(ingest_pb2.ROUTE_WEBHOOK, system, scope, head, receive)
         if isinstance(result, IntertieError):
             return answer_of(result)
+        if isinstance(result, ingest_pb2.CustomResponse):
+            return custom_answer(result)
+        if result.HasField("custom_response"):
+            return custom_answer(result.custom_response)
         return _received(result)
 
     async def push(self, scope: Scope, head: Head, receive: Receive) -> Answer:
@@ -70,11 +75,13 @@ class Receiver:
         result = await self._deliver(ingest_pb2.ROUTE_PUSH, "", scope, head, receive)
         if isinstance(result, IntertieError):
             return answer_of(result)
+        if isinstance(result, ingest_pb2.CustomResponse):
+            return custom_answer(result)
         return _pushed(result)
 
     async def _deliver(
         self, route: ingest_pb2.Route.ValueType, system: str, scope: Scope, head: Head, receive: Receive
-    ) -> ingest_pb2.Acceptance | IntertieError:
+    ) -> ingest_pb2.Acceptance | ingest_pb2.CustomResponse | IntertieError:
         head.check_length(self._most_bytes)
         push = route == ingest_pb2.ROUTE_PUSH
         headers, proxied = self._headers.choose(scope["headers"], push=push)
@@ -95,9 +102,10 @@ class Receiver:
         result = await self._coalescer.deliver(delivery.SerializeToString(), system or "/push")
         if isinstance(result, IntertieError):
             return result
-        if result.WhichOneof("outcome") != "acceptance":
-            return from_status(result.error)
-        return result.acceptance
+        outcome = result.WhichOneof("outcome")
+        if outcome == "acceptance":
+            return result.acceptance
+        return result.handshake if outcome == "handshake" else from_status(result.error)
 
     def _peer(self, scope: Scope, proxied: bool) -> str:
         """The peer's address. Empty when a proxy on this machine stands in between and is not a trusted one: its

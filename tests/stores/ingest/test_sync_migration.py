@@ -39,8 +39,8 @@ CREATE TABLE {PREFIX}external_data_cache (
   UNIQUE KEY unique_external_record (system_id, external_id, mapping_id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci
 """
-LATER = ("0002", "0003")
-SYNC_TABLES = ("sync_runs", "sync_run_failures", "sync_cursors")
+LATER = ("0002", "0003", "0004")
+SYNC_TABLES = ("sync_runs", "sync_run_failures", "sync_cursors", "inbound_delivery_replays")
 
 
 async def run(database: Database, statement: str, **values: Any) -> list[Any]:
@@ -58,7 +58,7 @@ async def adopt(database: Database, *, dry_run: bool = False) -> str:
 
 
 async def to_first_revision(database: Database) -> None:
-    """Takes away what revision 0002 made, so that the database is one of revision 0001."""
+    """Takes away what revision 0002 and those after it made, so that the database is one of revision 0001."""
     for table in SYNC_TABLES:
         await run(database, f"DROP TABLE {PREFIX}{table}")
     await run(database, f"ALTER TABLE {PREFIX}external_data_cache DROP COLUMN sync_run_id")

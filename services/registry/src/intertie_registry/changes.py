@@ -15,6 +15,9 @@ from intertie_registry.model import Connection, Grant, Mapping, System
 Changes = dict[str, Any]
 P = TypeVar("P", System, Mapping, Grant)
 
+#: of an update, beside the fields: until when the webhook_secret that it replaces stays good
+KEPT_UNTIL = "keep_webhook_secret_until"
+
 _DATABASE = ("db_host", "db_port", "db_name")
 _TOKEN_URL = "oauth2_token_url"
 _FIXED = {
@@ -36,6 +39,7 @@ def applied_to_connection(current: Connection, changes: Changes) -> Connection:
     Raises InvalidArgument for a move to another system, or a config_json that no longer makes sense.
     """
     values = _movable(current, changes)
+    kept_until = values.pop(KEPT_UNTIL, None)
     to_database = any(key in values and values[key] != getattr(current, key) for key in _DATABASE)
     to_api = "api_base_url" in values and values["api_base_url"] != current.api_base_url
     if to_database:
@@ -52,21 +56,39 @@ def applied_to_connection(current: Connection, changes: Changes) -> Connection:
         # What verifies deliveries has nothing to do with where queries go.
         verifying = {key: item for key, item in old.items() if key.startswith("webhook_")}
         old = secrets.redacted({key: item for key, item in old.items() if key not in verifying}) | verifying
+    secret = old.get("webhook_secret")
     if "config_json" in values:
         old = secrets.merged(old, values["config_json"])
+    if kept_until is not None:
+        old = _with_previous(old, secret, kept_until)
     if "config_json" in values or to_database or to_api:
         values["config_json"] = config_text(old) if old or current.config_json else ""
     return dataclasses.replace(current, **values)
 
 
 def config_text(config: secrets.JsonObject) -> str:
-    """The config_json to store. Raises InvalidArgument when it verifies by a secret that it does not have."""
-    if verification.lacks_secret(config):
-        raise InvalidArgument(
-            f"webhook_auth {config['webhook_auth']!r} needs a webhook_secret in config_json",
-            violations=[("connection.config_json.webhook_secret", "is needed for this webhook_auth")],
-        )
+    """The config_json to store. Raises InvalidArgument when it verifies by what it does not have, a secret say."""
+    found = [(f"connection.config_json.{path}", text) for path, text in verification.lacking(config)]
+    if found:
+        raise InvalidArgument("; ".join(f"{path} {text}" for path, text in found[:3]), violations=found)
     return documents.serialise(config)
+
+
+def _with_previous(merged: secrets.JsonObject, stored: object, until: str) -> secrets.JsonObject:
+    """The config_json in which the stored secret, which another one replaces, stays good for a while.
+
+    Raises InvalidArgument when none replaces it.
+    """
+    at = "connection.config_json.webhook_secret"
+    if not isinstance(stored, str) or not stored:
+        raise InvalidArgument(
+            f"{at} is not set yet, so there is none to keep", violations=[(KEPT_UNTIL, "has none to keep")]
+        )
+    if merged.get("webhook_secret") in (None, stored):
+        raise InvalidArgument(
+            f"{at} must be the new secret, another one than before", violations=[(at, "must be the new secret")]
+        )
+    return merged | {"webhook_secret_previous": stored, "webhook_secret_previous_expires_at": until}
 
 
 def _movable(current: Connection | P, changes: Changes) -> Changes:

@@ -1,10 +1,14 @@
 """Connections between the contract and the model. Secrets go in here and do not come out."""
 
+from datetime import UTC, timedelta
 from typing import Any
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from intertie.registry.v1 import registry_pb2
-from intertie_registry import admission, reaching, secrets, urls, verification
-from intertie_registry.changes import Changes, config_text
+from intertie_chassis.clock import utc_now
+from intertie_registry import admission, reaching, secrets, urls, verification, webhook_options
+from intertie_registry.changes import KEPT_UNTIL, Changes, config_text
 from intertie_registry.credentials import usable
 from intertie_registry.fields import Fields
 from intertie_registry.mask_convert import named_fields
@@ -28,6 +32,7 @@ _CHANGEABLE = (
     "is_active",
 )
 _DEFAULT_TIMEOUT = 30
+_LONGEST_OVERLAP = timedelta(days=30)
 _LONGEST_TIMEOUT = 3600
 
 
@@ -35,8 +40,9 @@ def new_connection(request: registry_pb2.CreateConnectionRequest) -> Connection:
     """The connection to create, its system named. Raises InvalidArgument that names every field at fault."""
     wanted, fields = request.connection, Fields("connection")
     values = _values(wanted, set(_CHANGEABLE), fields)
-    fields.require_none()
     config = secrets.merged({}, values.pop("config_json"))
+    fields.problems("config_json", verification.lacking(config))
+    fields.require_none()
     return Connection(id=0, system_id=0, config_json=config_text(config) if config else "", **values)
 
 
@@ -47,6 +53,8 @@ def connection_changes(request: registry_pb2.UpdateConnectionRequest) -> Changes
         fields.refuse("id", "must say which connection")
     named = named_fields(wanted, request.update_mask, fields, changeable=_CHANGEABLE, identity=("id", "system"))
     values = _values(wanted, named, fields)
+    if request.HasField("keep_webhook_secret_until"):
+        values[KEPT_UNTIL] = _kept_until(request.keep_webhook_secret_until, fields)
     fields.require_none()
     return values
 
@@ -100,6 +108,18 @@ def _values(wanted: registry_pb2.Connection, named: set[str], fields: Fields) ->
     return {name: check() for name, check in checks.items() if name in named}
 
 
+def _kept_until(until: Timestamp, fields: Fields) -> str:
+    """The end of a secret that is replaced, as config_json has it."""
+    now = utc_now().replace(tzinfo=UTC)
+    try:
+        moment = until.ToDatetime(UTC)
+    except (ValueError, OverflowError):
+        moment = now
+    if not now < moment <= now + _LONGEST_OVERLAP:
+        fields.refuse_as(KEPT_UNTIL, f"must be a time to come, at most {_LONGEST_OVERLAP.days} days from now")
+    return moment.isoformat().replace("+00:00", "Z")
+
+
 def _port(port: int, fields: Fields) -> int:
     if port > 65_535:
         fields.refuse("db_port", "must be at most 65535")
@@ -123,6 +143,7 @@ def _url(url: str, fields: Fields) -> str:
 def _config(body: bytes, fields: Fields) -> secrets.JsonObject:
     config = fields.document("config_json", body) if body else None
     fields.problems("config_json", verification.problems(config or {}))
+    fields.problems("config_json", webhook_options.problems(config or {}))
     fields.problems("config_json", admission.problems(config or {}))
     fields.problems("config_json", reaching.problems(config or {}))
     # Null is as good as left out, but of a secret, where it takes the stored one away.

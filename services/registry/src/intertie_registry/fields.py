@@ -24,6 +24,10 @@ class Fields:
         """Note that a field is wrong."""
         self._found.append((f"{self._at}.{field}" if self._at else field, text))
 
+    def refuse_as(self, name: str, text: str) -> None:
+        """Note that a field beside the message is wrong."""
+        self._found.append((name, text))
+
     def refuse_path(self, path: str, text: str) -> None:
         """Note that the update mask names what it cannot."""
         self._found.append(("update_mask", f"{path!r} {text}"))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from intertie_registry import secrets
+from intertie_registry import secrets, webhook_options
 from intertie_registry.model import Connection, SystemImage
 from intertie_registry.secrets import JsonObject
 
@@ -39,9 +39,14 @@ def problems(config: JsonObject) -> Iterator[tuple[str, str]]:
         yield "webhook_secret_previous_expires_at", "must be a time with a zone, like 2026-01-31T12:00:00Z"
 
 
-def lacks_secret(config: JsonObject) -> bool:
-    """Whether the config_json says that deliveries are verified by a secret, and holds none: all would be refused."""
-    return config.get("webhook_auth") not in (None, "none") and not config.get("webhook_secret")
+def lacking(config: JsonObject) -> Iterator[tuple[str, str]]:
+    """What is wrong with a whole config_json, its secrets among it: what one member needs of another. Nothing is saved
+    by which all deliveries would be refused.
+    """
+    auth = config.get("webhook_auth")
+    if auth in WEBHOOK_AUTHS and auth != "none" and not config.get("webhook_secret"):
+        yield "webhook_secret", f"is missing: webhook_auth {auth} needs a webhook_secret"
+    yield from webhook_options.lacking(config)
 
 
 def _is_time(value: object) -> bool:

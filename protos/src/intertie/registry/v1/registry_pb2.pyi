@@ -634,6 +634,7 @@ class UpdateConnectionRequest(_message.Message):
 
     CONNECTION_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    KEEP_WEBHOOK_SECRET_UNTIL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def connection(self) -> Global___Connection:
         """The connection, identified by its id, with the new values."""
@@ -642,15 +643,22 @@ class UpdateConnectionRequest(_message.Message):
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Which fields change; absent: those that are set."""
 
+    @_builtins.property
+    def keep_webhook_secret_until(self) -> _timestamp_pb2.Timestamp:
+        """Until when the webhook_secret that this replaces stays good beside the new one, at most 30 days from now; absent: it
+        ends at once.
+        """
+
     def __init__(
         self,
         *,
         connection: Global___Connection | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
+        keep_webhook_secret_until: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["connection", b"connection", "update_mask", b"update_mask"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["connection", b"connection", "keep_webhook_secret_until", b"keep_webhook_secret_until", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection", b"connection", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection", b"connection", "keep_webhook_secret_until", b"keep_webhook_secret_until", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
