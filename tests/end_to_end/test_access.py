@@ -6,26 +6,20 @@ message that means nothing comes to is asked once more of whoever is let in, whe
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
-from contextlib import AsyncExitStack
 from typing import Any
 
-import grpc
 import httpx
 import pytest
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
+from access_callers import NOBODY, PROCESSES, Callers
 from access_tables import PEOPLE, SERVICES, promises
 from intertie_chassis import reflection
-from intertie_chassis.errors import from_rpc_error
-from intertie_chassis.keys import KeyRing
 from suite import API, Suite
 
 PROMISES = list(promises())
-PROCESSES = [name for name in SERVICES if name != "gateway"]
 ROLES = [*PEOPLE, "module:stranger", *(f"service:{name}" for name in SERVICES)]
-#: who is nobody: no token, rubbish, one that has ended, one of another installation
-NOBODY = ("", "rubbish", "ended", "foreign")
 REFUSALS = ("UNAUTHENTICATED", "PERMISSION_DENIED")
 NO_MESSAGE = b"\xff"
 #: an empty message takes records away from mapper, or seals what others' tests have
@@ -35,53 +29,15 @@ OWN = "about itself"
 #: no more than the gateway asks of a body before it asks who sends it
 BODIES: dict[str, dict[str, Any]] = {"POST": {}, "PATCH": {"is_active": True}}
 _AT_ONCE = 24
-
-
-class Callers:
-    """Tokens of everybody, and a channel to each process."""
-
-    def __init__(self, suite: Suite, foreign: KeyRing, stack: AsyncExitStack) -> None:
-        keys = KeyRing(suite.data)
-        self.tokens = {role: keys.mint(role) for role in ROLES}
-        self.tokens |= {"rubbish": "rubbish", "ended": keys.mint("admin", days=-1), "foreign": foreign.mint("admin")}
-        self._addresses = {
-            name: suite.env[f"INTERTIE_{name.upper()}_ADDRESS"] for name in SERVICES if name != "gateway"
-        }
-        self._channels: dict[str, grpc.aio.Channel] = {}
-        self._stack = stack
-
-    def headers(self, caller: str) -> dict[str, str]:
-        """What the caller sends to say who it is."""
-        return {"authorization": f"Bearer {self.tokens[caller]}"} if caller else {}
-
-    async def outcome(self, process: str, path: str, caller: str, message: bytes) -> str:
-        """The reason with which the call is refused, `OK` when it is answered; a stream is left after one answer."""
-        method: Any = self._channel(process).unary_stream(path)
-        call = method(message, metadata=tuple(self.headers(caller).items()), timeout=10)
-        try:
-            await call.read()
-            # Answered, or a stream without answers: its status tells which.
-            code = grpc.StatusCode.OK if not call.done() else await call.code()
-        except grpc.aio.AioRpcError as error:
-            return from_rpc_error(error).reason
-        finally:
-            call.cancel()
-        return str(code.name)
-
-    def _channel(self, process: str) -> grpc.aio.Channel:
-        if process not in self._channels:
-            self._channels[process] = grpc.aio.insecure_channel(self._addresses[process])
-            self._stack.push_async_callback(self._channels[process].close)
-        return self._channels[process]
+# Who may call what has nothing to do with the store.
+pytestmark = pytest.mark.parametrize("suite", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
-async def callers(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Callers]:
+async def callers(suite: Suite) -> AsyncIterator[Callers]:
     """Everybody who may call."""
-    foreign = KeyRing(tmp_path_factory.mktemp("elsewhere"))
-    foreign.ensure()
-    async with AsyncExitStack() as stack:
-        yield Callers(suite, foreign, stack)
+    async with Callers(suite) as made:
+        yield made
 
 
 async def check(cells: Iterable[tuple[str, Awaitable[str], str]]) -> None:
