@@ -222,6 +222,34 @@ async def test_tokens(suite: Suite) -> None:
         suite.env.update(before)
 
 
+async def test_keys_and_tokens_change_under_a_running_suite(suite: Suite) -> None:
+    """A new key signs and everything goes on; a revoked token is refused everywhere, and audit has it all."""
+    issued = suite.cli("token", "issue", "--role", "viewer", "--subject", "gone soon").stdout.strip()
+    headers = {"Authorization": f"Bearer {issued}"}
+    (listed,) = answer(suite, "token", "list", "--subject", "gone soon", "--active")
+
+    key = suite.cli("keys", "rotate").stdout.strip()
+    assert suite.request("GET", "/systems", role=None, headers=headers).status_code == 200
+    # The command has the new admin token, the services mint theirs with the new key.
+    suite.cli("systems", "list")
+    assert next(each for each in answer(suite, "keys", "list") if each["state"] == "signing")["id"] == key
+
+    suite.cli("token", "revoke", "--subject", "gone soon", "--yes")
+    for path in ("/systems", "/logs", "/deliveries", "/checkpoints", "/sync/runs"):
+        await eventually(lambda path=path: _is_refused(suite, path, headers), timeout=5)
+    wanted = {f"rotate key {key}", f"issue token {listed['id']}", f"revoke token {listed['id']}"}
+
+    def is_told() -> bool:
+        logs = suite.get("/logs", limit=100, query_type="configuration")["logs"]
+        return wanted <= {entry["query_string"] for entry in logs if entry["actor"] == "command"}
+
+    await eventually(is_told)
+
+
+def _is_refused(suite: Suite, path: str, headers: dict[str, str]) -> bool:
+    return suite.request("GET", path, role=None, headers=headers).status_code == 401
+
+
 async def test_database_status(suite: Suite) -> None:
     """All owners fit, and migrating again does nothing."""
     states = answer(suite, "db", "status")
