@@ -1,6 +1,6 @@
 """`intertie grants`: which module may use which system."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -23,6 +23,9 @@ Permissions = Annotated[
     str | None, typer.Option("--permissions", help="Allowed queries and endpoints: a JSON object, @FILE, or -.")
 ]
 Active = Annotated[bool | None, typer.Option("--active/--inactive", help="Whether the grant holds.")]
+Expires = Annotated[
+    str | None, typer.Option("--expires", help="When it ends: 2027-01-31T12:00:00Z (UTC without a zone), or never.")
+]
 
 COLUMNS: list[Column] = [
     ("id", lambda grant: str(grant.id)),
@@ -31,6 +34,7 @@ COLUMNS: list[Column] = [
     ("access", lambda grant: grant.access_type.replace("_", " and ")),
     ("permissions", lambda grant: cells.short(grant.query_permissions)),
     ("active", lambda grant: cells.yes(grant.is_active)),
+    ("expires", lambda grant: cells.moment(grant.expires_at) if grant.HasField("expires_at") else ""),
     ("changed", lambda grant: cells.moment(grant.updated_at)),
 ]
 
@@ -62,6 +66,7 @@ async def create_grant(
     access: Access = None,
     permissions: Permissions = None,
     active: Active = None,
+    expires: Expires = None,
 ) -> None:
     """Let a module use a system."""
     grant = registry_pb2.Grant(
@@ -69,6 +74,7 @@ async def create_grant(
         system=system,
         access_type=access or "",
         query_permissions=b"" if permissions is None else options.document(permissions, "--permissions"),
+        expires_at=None if expires is None else options.ending(expires, "--expires"),
     )
     if active is not None:
         grant.is_active = active
@@ -82,6 +88,7 @@ async def update_grant(
     access: Access = None,
     permissions: Permissions = None,
     active: Active = None,
+    expires: Expires = None,
 ) -> None:
     """Change what is named; the rest stays."""
     changes = {
@@ -89,12 +96,14 @@ async def update_grant(
         "query_permissions": None if permissions is None else options.document(permissions, "--permissions"),
         "is_active": active,
     }
-    named = {field: value for field, value in changes.items() if value is not None}
+    named: dict[str, Any] = {field: value for field, value in changes.items() if value is not None}
+    if expires is not None:
+        named["expires_at"] = options.ending(expires, "--expires")
     if not named:
         raise UsageError("nothing to change was named; see `intertie grants update --help`")
     found = await find(session, grant)
     request = registry_pb2.UpdateGrantRequest(
-        grant=registry_pb2.Grant(id=found.id, **named),  # type: ignore[arg-type]
+        grant=registry_pb2.Grant(id=found.id, **named),
         update_mask=FieldMask(paths=list(named)),
     )
     session.printer.item(await session.registry.UpdateGrant(request))

@@ -69,6 +69,15 @@ def secret(text: str, option: str) -> str:
     return value
 
 
+def ending(text: str, option: str) -> Timestamp | None:
+    """The time at which something ends, as `moment` reads it but no age; None for `never`. Raises UsageError."""
+    if text == "never":
+        return None
+    if not text or text[-1] in _UNITS:
+        raise UsageError(f"{option}: write a time, such as 2027-01-31T12:00:00Z, or never")
+    return moment(text, option)
+
+
 def moment(text: str, option: str) -> Timestamp | None:
     """The time that an option gives: `2025-01-20`, `2025-01-20T12:00:00Z`, or an age such as `30m`, `2h`, `7d`.
 

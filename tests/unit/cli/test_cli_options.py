@@ -57,6 +57,17 @@ def test_times() -> None:
             options.moment(text, "--since")
 
 
+def test_an_end_is_a_time_or_never() -> None:
+    """An age would be one that is over: whoever writes 7d for a grant means the days to come."""
+    end = options.ending("2027-01-31T12:00:00+02:00", "--expires")
+    assert end is not None
+    assert end.ToDatetime() == datetime(2027, 1, 31, 10)
+    assert options.ending("never", "--expires") is None
+    for text in ("", "7d", "30m", "tomorrow"):
+        with pytest.raises(UsageError, match="--expires: write a time"):
+            options.ending(text, "--expires")
+
+
 def test_merging_keeps_what_is_not_named() -> None:
     """An update of one key of a configuration leaves the others; what was no object gives way."""
     assert options.merged(b'{"push_auth":"none"}', {"webhook_auth": "github"}) == (
