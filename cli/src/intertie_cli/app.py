@@ -5,6 +5,7 @@ from importlib.metadata import version
 import typer
 
 from intertie_cli import (
+    audit,
     certs,
     checkpoints,
     connection_trials,
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 verb(app, "up")(up.run_suite)
 connection_trials.add_to(connections.app)
+audit.add_to(log.app)
 secret_rotation.add_to(connections.app)
 
 

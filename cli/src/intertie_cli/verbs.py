@@ -31,6 +31,9 @@ _ADDED = (
     inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=AsJson),
     inspect.Parameter("data_dir", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=DataDir),
 )
+_OUTPUT_WITHOUT_LETTER = _ADDED[0].replace(
+    annotation=Annotated[Format, typer.Option("--output", help="How to print the answer.")]
+)
 
 
 def group(name: str, help: str) -> typer.Typer:
@@ -38,8 +41,12 @@ def group(name: str, help: str) -> typer.Typer:
     return typer.Typer(name=name, help=help, no_args_is_help=True)
 
 
-def verb(app: typer.Typer, name: str) -> Callable[[Work[P]], Work[P]]:
-    """Makes an async function a command of `app`; its docstring is the help, its result the exit code (None: 0)."""
+def verb(app: typer.Typer, name: str, *, takes_file: bool = False) -> Callable[[Work[P]], Work[P]]:
+    """Makes an async function a command of `app`; its docstring is the help, its result the exit code (None: 0).
+
+    `takes_file`: -o is the command's own, for the file that it writes.
+    """
+    added = (_OUTPUT_WITHOUT_LETTER, *_ADDED[1:]) if takes_file else _ADDED
 
     def decorate(work: Work[P]) -> Work[P]:
         signature = inspect.signature(work)
@@ -51,8 +58,8 @@ def verb(app: typer.Typer, name: str) -> Callable[[Work[P]], Work[P]]:
 
         keyword_only = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
         # typer reads the command's options off its signature, which is the function's without the session.
-        command.__signature__ = inspect.Signature([*keyword_only, *_ADDED])  # type: ignore[attr-defined]
-        command.__annotations__ = {each.name: each.annotation for each in (*own, *_ADDED)}
+        command.__signature__ = inspect.Signature([*keyword_only, *added])  # type: ignore[attr-defined]
+        command.__annotations__ = {each.name: each.annotation for each in (*own, *added)}
         app.command(name)(command)
         return work
 

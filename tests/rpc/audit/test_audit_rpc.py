@@ -11,7 +11,10 @@ from sqlalchemy import text
 
 from intertie.audit.v1 import audit_pb2, audit_pb2_grpc
 from intertie.registry.v1 import registry_pb2, registry_pb2_grpc
+from intertie_audit.chain_store import ChainStore
 from intertie_audit.clients import Systems
+from intertie_audit.export import Export
+from intertie_audit.export_store import ExportStore
 from intertie_audit.migrations import MIGRATIONS
 from intertie_audit.service import DESCRIPTOR, AuditService
 from intertie_audit.store import Store
@@ -108,7 +111,8 @@ async def running(database_url: str, tmp_path: Path) -> AsyncIterator[Installati
     channel = clients.connect(f"127.0.0.1:{registry.port}", MintedToken(keys, "service:audit"))
     audit.resources.push_async_callback(channel.close)
     store = Store(database)
-    service = AuditService(store, Tail(store, most_followers=2), Systems(channel))
+    export = Export(ChainStore(database), ExportStore(database))
+    service = AuditService(store, Tail(store, most_followers=2), Systems(channel), export)
     audit.add(audit_pb2_grpc.add_AuditServiceServicer_to_server, service, DESCRIPTOR)
     await audit.start()
     installation = Installation(keys, database, registry, audit)

@@ -4,8 +4,11 @@ import sys
 
 from intertie.audit.v1 import audit_pb2_grpc
 from intertie_audit.adopt import plan
+from intertie_audit.chain_store import ChainStore
 from intertie_audit.clients import Systems
 from intertie_audit.denial_entries import keeper
+from intertie_audit.export import Export
+from intertie_audit.export_store import ExportStore
 from intertie_audit.migrations import MIGRATIONS
 from intertie_audit.service import DESCRIPTOR, AuditService
 from intertie_audit.settings import AuditSettings
@@ -24,7 +27,8 @@ async def serve(settings: AuditSettings) -> None:
     server.resources.push_async_callback(database.close)
     store = Store(database)
     tail = Tail(store, most_followers=settings.audit_most_tails)
-    service = AuditService(store, tail, Systems(process.connect("registry")))
+    export = Export(ChainStore(database), ExportStore(database))
+    service = AuditService(store, tail, Systems(process.connect("registry")), export)
     server.add(audit_pb2_grpc.add_AuditServiceServicer_to_server, service, DESCRIPTOR)
     server.ready_when("schema", MIGRATIONS.readiness(database, settings.table_prefix))
     server.tell_denials(keeper(store.append, tail.wake))

@@ -1,6 +1,6 @@
 """The errors of audit."""
 
-from intertie_chassis.errors import InvalidArgument, NotFound, ResourceExhausted
+from intertie_chassis.errors import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
 
 
 class InvalidEntries(InvalidArgument):
@@ -15,3 +15,9 @@ class EntryNotFound(NotFound):
 
 class TooManyTails(ResourceExhausted):
     """As many tails are open as this process allows (INTERTIE_AUDIT_MOST_TAILS); close one or try later."""
+
+
+class ChainBroken(FailedPrecondition):
+    """A link of the audit's chain is missing, so nothing can be proven with it; `intertie audit verify` tells more."""
+
+    reason = "CHAIN_BROKEN"

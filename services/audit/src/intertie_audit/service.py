@@ -7,8 +7,9 @@ from typing import Any
 import grpc
 
 from intertie.audit.v1 import audit_pb2, audit_pb2_grpc
-from intertie_audit import convert
+from intertie_audit import convert, export_convert
 from intertie_audit.clients import Systems
+from intertie_audit.export import Export
 from intertie_audit.model import SystemFilter
 from intertie_audit.store import Store
 from intertie_audit.tail import Tail
@@ -20,10 +21,11 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class AuditService(audit_pb2_grpc.AuditServiceServicer):
     """The methods of the contract."""
 
-    def __init__(self, store: Store, tail: Tail, systems: Systems) -> None:
+    def __init__(self, store: Store, tail: Tail, systems: Systems, export: Export) -> None:
         self._store = store
         self._tail = tail
         self._systems = systems
+        self._export = export
 
     async def AppendEntries(
         self, request: audit_pb2.AppendEntriesRequest, context: Context
@@ -62,6 +64,27 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
                 names = await self._systems.names() if convert.are_unnamed(entries) else {}
                 for response in convert.tail_responses(entries, names):
                     yield response
+
+    async def ExportEntries(
+        self, request: audit_pb2.ExportEntriesRequest, context: Context
+    ) -> AsyncIterator[audit_pb2.ExportEntriesResponse]:
+        """Entries in the order of the chain, with what proves that they belong to it."""
+        wanted = export_convert.wanted(request, await self._system(request.system))
+        outline = await self._export.outline(wanted)
+        names = await self._systems.names()
+        answer = audit_pb2.ExportEntriesResponse(anchor=export_convert.anchor(outline))
+        size = 0
+        async with aclosing(self._export.parts(wanted, outline)) as parts:
+            async for part in parts:
+                link = export_convert.link(part, names)
+                if size and size + link.ByteSize() > export_convert.MOST_BYTES:
+                    yield answer
+                    answer, size = audit_pb2.ExportEntriesResponse(), 0
+                answer.links.append(link)
+                size += link.ByteSize()
+        if outline.checkpoint is not None:
+            answer.checkpoint.CopyFrom(export_convert.checkpoint(outline.checkpoint))
+        yield answer
 
     async def _system(self, name: str) -> SystemFilter | None:
         return await self._systems.filter(name) if name else None

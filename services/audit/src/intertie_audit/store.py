@@ -142,26 +142,13 @@ class Store:
         """The entries of these numbers, of one system or all, the lowest first."""
         query = select(self._logs).where(self._logs.c.id.in_(ids)).order_by(self._logs.c.id)
         if system is not None:
-            query = query.where(or_(*self._of_system(system)))
+            query = query.where(or_(*of_system(self._logs.c, system)))
         async with self._database.read() as connection:
             return [_entry(row) for row in (await connection.execute(query)).all()]
 
     def _newest(self, chosen: EntryFilter, limit: int, offset: int, before_id: int | None) -> Select[Any]:
         columns = self._logs.c
-        conditions: list[ColumnElement[bool]] = [
-            column == value
-            for column, value in (
-                (columns.module_name, chosen.module),
-                (columns.status, chosen.status),
-                (columns.query_type, chosen.query_type),
-                (columns.delivery_id, chosen.delivery_id),
-            )
-            if value is not None
-        ]
-        if chosen.created_after is not None:
-            conditions.append(columns.created_at >= chosen.created_after)
-        if chosen.created_before is not None:
-            conditions.append(columns.created_at < chosen.created_before)
+        conditions = chosen_by(columns, chosen)
         if before_id is not None:
             conditions.append(columns.id < before_id)
         newest_first = select(self._logs).where(*conditions).order_by(columns.id.desc())
@@ -170,17 +157,37 @@ class Store:
         # One branch an index: with OR the server would walk the whole log for a system that has few entries.
         branches = [
             select(newest_first.where(condition).limit(limit + offset).subquery())
-            for condition in self._of_system(chosen.system)
+            for condition in of_system(self._logs.c, chosen.system)
         ]
         both = union_all(*branches).subquery()
         return select(both).order_by(both.c.id.desc()).limit(limit).offset(offset)
 
-    def _of_system(self, system: SystemFilter) -> list[ColumnElement[bool]]:
-        """Conditions of which an entry of the system fulfils exactly one."""
-        named = self._logs.c.system_name == system.name
-        if system.system_id is None:
-            return [named]
-        return [named, and_(self._logs.c.system_name.is_(None), self._logs.c.system_id == system.system_id)]
+
+def chosen_by(columns: Any, chosen: EntryFilter) -> list[ColumnElement[bool]]:
+    """Conditions, on these columns of the log, that the chosen entries fulfil; without those of the system."""
+    conditions: list[ColumnElement[bool]] = [
+        column == value
+        for column, value in (
+            (columns.module_name, chosen.module),
+            (columns.status, chosen.status),
+            (columns.query_type, chosen.query_type),
+            (columns.delivery_id, chosen.delivery_id),
+        )
+        if value is not None
+    ]
+    if chosen.created_after is not None:
+        conditions.append(columns.created_at >= chosen.created_after)
+    if chosen.created_before is not None:
+        conditions.append(columns.created_at < chosen.created_before)
+    return conditions
+
+
+def of_system(columns: Any, system: SystemFilter) -> list[ColumnElement[bool]]:
+    """Conditions of which an entry of the system fulfils exactly one."""
+    named = columns.system_name == system.name
+    if system.system_id is None:
+        return [named]
+    return [named, and_(columns.system_name.is_(None), columns.system_id == system.system_id)]
 
 
 def _entry(row: Row[Any]) -> Entry:
