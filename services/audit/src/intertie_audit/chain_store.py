@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Row, func, select
 
-from intertie_audit.chain import START, Checkpoint, Link, Place, read_checkpoint
+from intertie_audit.chain import EXPIRED, FOUND, START, Checkpoint, Link, Place, block_span, read_checkpoint
 from intertie_audit.migrations.chain_tables import ChainTables
 from intertie_chassis.database import Database
 
@@ -50,6 +50,28 @@ class ChainStore:
         async with self._database.read() as connection:
             rows = (await connection.execute(query.order_by(chain.c.sequence).limit(limit))).all()
         return [_link(row) for row in rows]
+
+    async def expiries(self, after: int = 0, limit: int = 1000) -> list[Link]:
+        """At most `limit` links that say what retention has dropped, in order."""
+        chain = self._tables.chain
+        query = select(chain).where(chain.c.entry_id.is_(None), chain.c.sequence > after, chain.c.kind == EXPIRED)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query.order_by(chain.c.sequence).limit(limit))).all()
+        return [_link(row) for row in rows]
+
+    async def found_up_to(self) -> int:
+        """The last number of the last block of rows that were found in the log; 0 without one."""
+        chain = self._tables.chain.c
+        query = select(func.substr(chain.canonical, 1, 200)).where(chain.entry_id.is_(None), chain.kind == FOUND)
+        async with self._database.read() as connection:
+            start = await connection.scalar(query.order_by(chain.sequence.desc()).limit(1))
+        span = block_span(start) if isinstance(start, bytes) else None
+        return span[1] if span else 0
+
+    async def newest_entry(self) -> int:
+        """The highest number of a row that has a link of its own; 0 when none has."""
+        async with self._database.read() as connection:
+            return int(await connection.scalar(select(func.max(self._tables.chain.c.entry_id))) or 0)
 
     async def sequences(self, entry_ids: Sequence[int]) -> dict[int, int]:
         """The places of these rows of the log, by their number; those without a link of their own are left out."""

@@ -53,6 +53,20 @@ def normal(canonical: bytes) -> bytes:
         return canonical
 
 
+def tolerant_row() -> str:
+    """For SQLite, where any column may hold bytes, of which JSON has none: the same as `row`, with `blob_text` of them.
+
+    Nothing of ours writes such, and it costs more; so it is used where `row` fails.
+    """
+    columns = (f"CASE typeof({column}) WHEN 'blob' THEN 'blob ' || hex({column}) ELSE {column} END" for column in _ROW)
+    return f"CAST(json_array({', '.join(columns)}) AS BLOB)"
+
+
+def blob_text(value: bytes) -> str:
+    """What stands for bytes in a column that is to hold text or a number."""
+    return f"blob {value.hex().upper()}"
+
+
 def _array(dialect: Dialect, columns: tuple[str, ...]) -> str:
     if dialect == "sqlite":
         return f"CAST(json_array({', '.join(columns)}) AS BLOB)"

@@ -4,19 +4,18 @@ A batch is one transaction that reads the end and appends to it; of two sealers 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from intertie_audit import chain, projection_store
+from intertie_audit import chain
 from intertie_audit.chain import START, Checkpoint, Place
 from intertie_audit.migrations.chain_tables import ChainTables
-from intertie_audit.tables import query_logs
+from intertie_audit.row_store import LogRow
 from intertie_chassis.clock import utc_now
 from intertie_chassis.database import Database
 from intertie_chassis.database_errors import is_duplicate_key
@@ -25,8 +24,6 @@ from intertie_chassis.many_rows import ManyRows
 _LINKS_A_STATEMENT = 500
 _MOST_BYTES = 4_000_000
 """What one INSERT carries: well under the 16 MiB that servers take by default (max_allowed_packet)."""
-_IDS_A_LOOK = 500
-_SPAN = 10_000
 _MOST_RACES = 20
 
 LinkRow = dict[str, Any]
@@ -34,24 +31,6 @@ LinkRow = dict[str, Any]
 
 class Raced(Exception):
     """Another sealer has appended at the same place; nothing was stored."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unsealed:
-    """A row of the log, as its link will have it."""
-
-    id: int
-    #: whether it has a link already
-    is_sealed: bool
-    #: canonical bytes of its columns
-    row: bytes
-    #: digests of its payloads (`chain.payload_digests`)
-    digests: bytes
-
-    @property
-    def size(self) -> int:
-        """Bytes that its link takes."""
-        return len(self.row) + len(self.digests) + 100
 
 
 class SealStore:
@@ -63,17 +42,7 @@ class SealStore:
         self._mac_key = mac_key
         self._tables = ChainTables(database.table_prefix)
         chain_table = self._tables.chain
-        self._logs = query_logs(database.table_prefix)
         self._append = ManyRows(insert(chain_table), [column.name for column in chain_table.columns])
-        dialect = self._dialect = database.dialect
-        selected = f"SELECT l.id, c.sequence, {projection_store.row(dialect)}, {projection_store.digests(dialect)}"
-        joined = f"FROM {self._logs.name} l LEFT JOIN {chain_table.name} c ON c.entry_id = l.id"
-        self._rows_after = text(f"{selected} {joined} WHERE l.id > :after ORDER BY l.id LIMIT :limit")
-        self._rows_up_to = text(f"{selected} {joined} WHERE l.id > :after AND l.id <= :last ORDER BY l.id LIMIT :limit")
-        self._rows_of = f"{selected} {joined} WHERE l.id IN ({{ids}}) ORDER BY l.id"
-        self._waiting = text(
-            f"SELECT l.id {joined} WHERE l.id > :after AND l.id <= :last AND c.sequence IS NULL ORDER BY l.id"
-        )
 
     async def end(self) -> tuple[Place, bytes]:
         """The last place of the chain, and the mac that stands there (empty before the first link)."""
@@ -114,38 +83,7 @@ class SealStore:
         except (TypeError, ValueError):
             return set()
 
-    async def rows_after(self, after: int, limit: int) -> list[Unsealed]:
-        """At most `limit` rows of the log above a number, the lowest first, sealed or not."""
-        async with self._database.read() as connection:
-            return self._read((await connection.execute(self._rows_after, {"after": after, "limit": limit})).all())
-
-    async def rows_between(self, after: int, last: int, limit: int) -> list[Unsealed]:
-        """The same, up to a last number."""
-        values = {"after": after, "last": last, "limit": limit}
-        async with self._database.read() as connection:
-            return self._read((await connection.execute(self._rows_up_to, values)).all())
-
-    async def rows_of(self, ids: Sequence[int]) -> list[Unsealed]:
-        """Those of these rows that are in the log."""
-        found: list[Unsealed] = []
-        async with self._database.read() as connection:
-            for start in range(0, len(ids), _IDS_A_LOOK):
-                some = ", ".join(str(int(number)) for number in ids[start : start + _IDS_A_LOOK])
-                found += self._read((await connection.execute(text(self._rows_of.format(ids=some)))).all())
-        return found
-
-    async def waiting(self, after: int, last: int) -> tuple[list[int], int]:
-        """Numbers of rows without a link above `after`, and up to where was looked: some 10,000 numbers, or `last`."""
-        ids = self._logs.c.id
-        async with self._database.read() as connection:
-            first = await connection.scalar(select(func.min(ids)).where(ids > after, ids <= last))
-            if first is None:
-                return [], last
-            bound = min(last, int(first) + _SPAN - 1)
-            found = await connection.scalars(self._waiting, {"after": after, "last": bound})
-            return list(found.all()), bound
-
-    async def seal(self, rows: Sequence[Unsealed]) -> Place:
+    async def seal(self, rows: Sequence[LogRow]) -> Place:
         """Appends a link for each row, in this order, in one transaction; gives the new end.
 
         Raises Raced when another sealer came first.
@@ -160,7 +98,7 @@ class SealStore:
 
         return await self._appended(links)
 
-    async def seal_block(self, rows: Sequence[Unsealed]) -> Place:
+    async def seal_block(self, rows: Sequence[LogRow]) -> Place:
         """Appends one link for rows (at most 1000) that were found in the log. Raises Raced."""
         block = [chain.block_row(row.id, row.row, row.digests) for row in rows]
         return await self._appended(
@@ -241,18 +179,6 @@ class SealStore:
             rows.append(_link_row(sequence, entry_id, kind, canonical, head, self._mac_key, sealed_at))
         await self._append.execute(connection, rows)
         return Place(sequence, head)
-
-    def _read(self, rows: Sequence[Any]) -> list[Unsealed]:
-        dialect = self._dialect
-        return [
-            Unsealed(
-                number,
-                sequence is not None,
-                projection_store.normal(row),
-                projection_store.digest_values(dialect, first, second),
-            )
-            for number, sequence, row, first, second in rows
-        ]
 
 
 def _link_row(

@@ -15,7 +15,8 @@ from intertie_audit import chain
 from intertie_audit.chain import MOST_IN_BLOCK, START, Place
 from intertie_audit.checkpoints import Checkpoints
 from intertie_audit.lease_store import Lease
-from intertie_audit.seal_store import Raced, SealStore, Unsealed
+from intertie_audit.row_store import LogRow, RowStore
+from intertie_audit.seal_store import Raced, SealStore
 from intertie_audit.store import Store
 from intertie_audit.tail import Gaps
 from intertie_chassis.errors import Unavailable
@@ -41,10 +42,17 @@ class Sealer:
     """The one who seals. `run` is background work; `finish` comes after it, when the process stops."""
 
     def __init__(
-        self, store: SealStore, log: Store, checkpoints: Checkpoints, lease: Lease, mac_keys: Sequence[bytes]
+        self,
+        store: SealStore,
+        rows: RowStore,
+        log: Store,
+        checkpoints: Checkpoints,
+        lease: Lease,
+        mac_keys: Sequence[bytes],
     ) -> None:
         """`mac_keys`: under any of them the last link may be sealed that is found at the start."""
         self._store = store
+        self._rows = rows
         self._log = log
         self._checkpoints = checkpoints
         self._lease = lease
@@ -138,10 +146,10 @@ class Sealer:
             _log.warning("the last audit entries are sealed and signed at the next start", cause=error.message)
 
     async def _seal_new(self, now: float) -> bool:
-        rows: list[Unsealed] = []
+        rows: list[LogRow] = []
         position, size, is_last = self._position, 0, False
         while len(rows) < _MOST_LINKS and size < _MOST_BYTES and not is_last:
-            page = await self._store.rows_after(position, _ROWS_A_LOOK)
+            page = await self._rows.rows_after(position, _ROWS_A_LOOK)
             is_last = len(page) < _ROWS_A_LOOK
             rows += page
             size += sum(row.size for row in page)
@@ -170,7 +178,7 @@ class Sealer:
                 self._sweep, self._sweep_at = (_LOWEST, self._position), now
             return False
         block = next((block for block in self._blocks if block[1] > after), None)
-        ids, bound = await self._store.waiting(after, block[1] if block else last)
+        ids, bound = await self._rows.waiting(after, block[1] if block else last)
         if ids and block is not None:
             in_block = await self._store.block_ids(block[0])
             ids = [number for number in ids if number not in in_block]
@@ -180,9 +188,9 @@ class Sealer:
 
     async def _seal_ids(self, ids: Sequence[int]) -> None:
         for start in range(0, len(ids), _ROWS_A_LOOK):
-            await self._seal(await self._store.rows_of(ids[start : start + _ROWS_A_LOOK]))
+            await self._seal(await self._rows.rows_of(ids[start : start + _ROWS_A_LOOK]))
 
-    async def _seal(self, rows: Sequence[Unsealed]) -> None:
+    async def _seal(self, rows: Sequence[LogRow]) -> None:
         waiting = [row for row in rows if not row.is_sealed]
         if waiting:
             self._moved(await self._store.seal(waiting), len(waiting))
@@ -195,9 +203,9 @@ class Sealer:
         blocks = await self._store.blocks()
         last = blocks[-1][1] if blocks else _LOWEST
         while last < found_up_to:
-            rows: list[Unsealed] = []
+            rows: list[LogRow] = []
             while len(rows) < MOST_IN_BLOCK:
-                page = await self._store.rows_between(last, found_up_to, _ROWS_A_LOOK)
+                page = await self._rows.rows_between(last, found_up_to, _ROWS_A_LOOK)
                 if not page:
                     break
                 rows += page

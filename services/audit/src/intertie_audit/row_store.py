@@ -1,0 +1,101 @@
+"""Rows of the log as the chain has them: canonical bytes, digests of payloads, and whether a link seals them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import exc, func, select, text
+
+from intertie_audit import projection_store
+from intertie_audit.migrations.chain_tables import ChainTables
+from intertie_audit.tables import query_logs
+from intertie_chassis.database import Database
+
+_IDS_A_LOOK = 500
+_SPAN = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class LogRow:
+    """A row of the log, as its link will have it."""
+
+    id: int
+    #: whether it has a link already
+    is_sealed: bool
+    #: canonical bytes of its columns
+    row: bytes
+    #: digests of its payloads (`chain.payload_digests`)
+    digests: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes that its link takes."""
+        return len(self.row) + len(self.digests) + 100
+
+
+class RowStore:
+    """The log, read for the chain."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._logs = query_logs(database.table_prefix)
+        chain_name = ChainTables(database.table_prefix).chain.name
+        dialect = self._dialect = database.dialect
+        self._row, self._tolerant_row = projection_store.row(dialect), projection_store.tolerant_row()
+        selected = f"SELECT l.id, c.sequence, {self._row}, {projection_store.digests(dialect)}"
+        joined = f"FROM {self._logs.name} l LEFT JOIN {chain_name} c ON c.entry_id = l.id"
+        self._rows_after = f"{selected} {joined} WHERE l.id > :after ORDER BY l.id LIMIT :limit"
+        self._rows_up_to = f"{selected} {joined} WHERE l.id > :after AND l.id <= :last ORDER BY l.id LIMIT :limit"
+        self._rows_of = f"{selected} {joined} WHERE l.id IN ({{ids}}) ORDER BY l.id"
+        self._waiting = text(
+            f"SELECT l.id {joined} WHERE l.id > :after AND l.id <= :last AND c.sequence IS NULL ORDER BY l.id"
+        )
+
+    async def rows_after(self, after: int, limit: int) -> list[LogRow]:
+        """At most `limit` rows of the log above a number, the lowest first, sealed or not."""
+        return await self._read(self._rows_after, {"after": after, "limit": limit})
+
+    async def rows_between(self, after: int, last: int, limit: int) -> list[LogRow]:
+        """The same, up to a last number."""
+        return await self._read(self._rows_up_to, {"after": after, "last": last, "limit": limit})
+
+    async def rows_of(self, ids: Sequence[int]) -> list[LogRow]:
+        """Those of these rows that are in the log."""
+        found: list[LogRow] = []
+        for start in range(0, len(ids), _IDS_A_LOOK):
+            some = ", ".join(str(int(number)) for number in ids[start : start + _IDS_A_LOOK])
+            found += await self._read(self._rows_of.format(ids=some), {})
+        return found
+
+    async def waiting(self, after: int, last: int) -> tuple[list[int], int]:
+        """Numbers of rows without a link above `after`, and up to where was looked: some 10,000 numbers, or `last`."""
+        ids = self._logs.c.id
+        async with self._database.read() as connection:
+            first = await connection.scalar(select(func.min(ids)).where(ids > after, ids <= last))
+            if first is None:
+                return [], last
+            bound = min(last, int(first) + _SPAN - 1)
+            found = await connection.scalars(self._waiting, {"after": after, "last": bound})
+            return list(found.all()), bound
+
+    async def _read(self, query: str, values: dict[str, int]) -> list[LogRow]:
+        dialect = self._dialect
+        try:
+            rows = await self._all(query, values)
+        except exc.DBAPIError:
+            if dialect != "sqlite":
+                raise
+            rows = await self._all(query.replace(self._row, self._tolerant_row), values)
+        return [
+            LogRow(
+                number,
+                sequence is not None,
+                projection_store.normal(row),
+                projection_store.digest_values(dialect, first, second),
+            )
+            for number, sequence, row, first, second in rows
+        ]
+
+    async def _all(self, query: str, values: dict[str, int]) -> Sequence[Any]:
+        async with self._database.read() as connection:
+            return (await connection.execute(text(query), values)).all()

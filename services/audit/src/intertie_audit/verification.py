@@ -1,0 +1,228 @@
+"""Verifies the chain against the log, the signed checkpoints and the anchor, a few thousand links a time."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from dataclasses import dataclass
+
+from intertie_audit import chain
+from intertie_audit.anchor import Anchor
+from intertie_audit.chain import START, Checkpoint, Expiry, Finding, Place
+from intertie_audit.chain_keys import KnownKeys
+from intertie_audit.chain_store import ChainStore
+from intertie_audit.comparison import Comparison, is_block
+from intertie_audit.signed_heads import SignedHeads
+from intertie_audit.verify import Walk
+from intertie_audit.verify_store import VerifyStore
+from intertie_chassis.errors import StartupError
+
+_LINKS_A_TIME = 2000
+_LOWEST = -(2**63)
+_SPAN = 50_000
+_PATIENCE_SECONDS = 3.0
+"""Longer than a sealer that runs takes for a row."""
+_MOST_UNSEALED = 1000
+MOST_FINDINGS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What is verified."""
+
+    #: first place; 0: the beginning
+    first: int = 0
+    #: last place; 0: the end
+    last: int = 0
+    #: how many findings are told
+    most_findings: int = MOST_FINDINGS
+    #: what the caller keeps where nobody else writes
+    kept: Sequence[Checkpoint] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What it came to."""
+
+    is_intact: bool
+    #: told or not
+    findings: int
+    #: the last place of the chain, and the head there
+    end: Place
+    #: the newest that agrees
+    checkpoint: Checkpoint | None
+    #: rows that wait to be sealed
+    unsealed: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far it is."""
+
+    verified: int
+    total: int
+    #: found since the last one
+    findings: Sequence[Finding]
+    #: set in the last one
+    verdict: Verdict | None = None
+
+
+class _Told:
+    """Findings in the order in which they are told, counted beyond the bound."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._waiting: list[Finding] = []
+        self.count = 0
+
+    def add(self, findings: Sequence[Finding]) -> None:
+        room = max(0, self._most - self.count)
+        self._waiting += findings[:room]
+        self.count += len(findings)
+
+    def take(self) -> list[Finding]:
+        waiting, self._waiting = self._waiting, []
+        return waiting
+
+
+class Verification:
+    """Verifies; any number may run beside each other, and beside the sealer."""
+
+    def __init__(
+        self,
+        store: VerifyStore,
+        links: ChainStore,
+        keys: KnownKeys,
+        anchor: Anchor | None,
+        patience: float = _PATIENCE_SECONDS,
+    ) -> None:
+        """`patience`: seconds that a row without a link may still get one before it is a finding."""
+        self._store = store
+        self._links = links
+        self._keys = keys
+        self._anchor = anchor
+        self._patience = patience
+
+    async def run(self, scope: Scope) -> AsyncGenerator[Progress]:
+        """Tells how far it is, and last the verdict. Raises Unavailable. Closing it ends the work."""
+        started = time.monotonic()
+        told = _Told(scope.most_findings)
+        first = max(1, scope.first)
+        # What is signed comes first, the end second: a checkpoint that is signed meanwhile is beyond neither.
+        signed = await self._signed(scope, first)
+        end = await self._links.end()
+        last = min(scope.last, end.sequence) if scope.last else end.sequence
+        comparison = Comparison(await self._expiries())
+        before = Place(0, START) if first == 1 else Place(first - 1, await self._links.head_at(first - 1) or b"")
+        walk = Walk(before, self._keys.mac_keys, signed.places)
+        total = max(0, last - first + 1)
+        position = _LOWEST if first == 1 else first - 1
+        extra: list[int] = []
+        given = 0
+        while True:
+            rows = await self._store.links(position, last, _LINKS_A_TIME)
+            if not rows:
+                break
+            position = rows[-1][0]
+            differing = await asyncio.to_thread(walk.feed, rows)
+            different = set(differing)
+            blocks = {row[0]: row[1] for row in rows if row[0] in different and _is_found(row[1])}
+            found = await self._compare(walk, comparison, differing, blocks, extra)
+            # The newest finding of the walk may still grow.
+            told.add([*walk.findings[given:-1], *found])
+            given = max(given, len(walk.findings) - 1)
+            yield Progress(walk.verified, total, told.take())
+        walk.finish(last)
+        told.add(walk.findings[given:])
+        first_head = walk.first_head or await self._links.head_at(1) or b""
+        signed.judge(walk.heads, first_head, end, walk.findings)
+        told.add(signed.findings)
+        unsealed = 0
+        if not scope.last:
+            unsealed = await self._unsealed(extra, await self._links.found_up_to() or _LOWEST, told)
+        verdict = Verdict(told.count == 0, told.count, end, signed.agreeing, unsealed, time.monotonic() - started)
+        yield Progress(walk.verified, total, told.take(), verdict)
+
+    async def _compare(
+        self,
+        walk: Walk,
+        comparison: Comparison,
+        differing: Sequence[int],
+        blocks: dict[int, bytes],
+        extra: list[int],
+    ) -> list[Finding]:
+        """What the links' columns and the log's rows say otherwise than the canonical bytes."""
+        found: list[Finding] = []
+        believed = [place for place in differing if place not in walk.broken]
+        for link in await self._store.details(believed):
+            found += comparison.of_link(link)
+        for place, canonical in blocks.items():
+            if place in walk.broken or not is_block(canonical):
+                continue
+            rows = chain.block_rows(canonical)
+            present = await self._store.rows(rows[0].entry_id, rows[-1].entry_id)
+            found += comparison.of_block(place, rows, present)
+            sealed = {row.entry_id for row in rows}
+            if len(present.keys() - sealed):
+                own = await self._links.sequences(sorted(present.keys() - sealed))
+                extra += sorted(present.keys() - sealed - own.keys())
+        return sorted(found, key=lambda one: one.sequence)
+
+    async def _signed(self, scope: Scope, first: int) -> SignedHeads:
+        signed = SignedHeads(self._keys, first, scope.last or None)
+        position = _LOWEST
+        while rows := await self._store.stored_checkpoints(position):
+            await asyncio.to_thread(signed.add_stored, rows)
+            position = rows[-1].sequence
+        if self._anchor is not None:
+            await asyncio.to_thread(signed.add_outside, self._anchored(), "in the anchor")
+        signed.add_outside(scope.kept, "among those that were kept")
+        return signed
+
+    def _anchored(self) -> Iterator[Checkpoint | None]:
+        """Raises StartupError when the anchor cannot be read."""
+        if self._anchor is None:
+            return
+        try:
+            yield from self._anchor.checkpoints()
+        except OSError as error:
+            raise StartupError(f"the anchor {self._anchor.path} cannot be read ({error.strerror})") from error
+
+    async def _expiries(self) -> list[Expiry]:
+        """What retention has said; each is in a link, and so verified with the others."""
+        found: list[Expiry] = []
+        position = 0
+        while notes := await self._links.expiries(position):
+            found += [said for note in notes if (said := chain.expiry(note.canonical)) is not None]
+            position = notes[-1].sequence
+        return found
+
+    async def _unsealed(self, extra: Sequence[int], after: int, told: _Told) -> int:
+        """Finds rows without a link; gives how many wait for one that they may still get.
+
+        A row that was appended a moment ago gets its link while this waits. What lies above all sealed rows may wait
+        longer, as long as the chain grows: the sealer works through a burst.
+        """
+        waiting = list(extra)
+        newest = await self._store.newest_row()
+        while after < newest:
+            bound = min(newest, max(after, 0) + _SPAN)
+            waiting += await self._store.unsealed(after, bound)
+            after = bound
+        if not waiting:
+            return 0
+        before = (await self._links.end()).sequence
+        await asyncio.sleep(self._patience)
+        sealed = await self._links.sequences(waiting)
+        is_growing = (await self._links.end()).sequence > before
+        highest = await self._links.newest_entry()
+        left = [number for number in waiting if number not in sealed]
+        found = [number for number in left if number < highest or not is_growing]
+        for number in found[:_MOST_UNSEALED]:
+            told.add([Finding("UNSEALED", 0, 0, number, "a row of the log has no link")])
+        told.count += len(found[_MOST_UNSEALED:])
+        return len(left)
+
+
+def _is_found(canonical: object) -> bool:
+    return isinstance(canonical, bytes) and b',"found",' in canonical[:40]

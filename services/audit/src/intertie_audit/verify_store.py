@@ -1,0 +1,191 @@
+"""Reads the chain for verification: joined with the log, in the order of places, a few thousand links a time."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import exc, func, select, text
+
+from intertie_audit import projection_store
+from intertie_audit.chain import ENTRY_COLUMNS, canonical_bytes, payload_digest
+from intertie_audit.comparison import PresentLink, PresentRow
+from intertie_audit.migrations.chain_tables import ChainTables
+from intertie_audit.signed_heads import StoredCheckpoint
+from intertie_audit.tables import query_logs
+from intertie_audit.verify import LinkRow
+from intertie_chassis.database import Database
+
+_LOWEST = -(2**63)
+_MOMENTS = ("created_at",)
+_PAGE = 1000
+
+
+class VerifyStore:
+    """The chain, its checkpoints and the log, as they are."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        dialect = self._dialect = database.dialect
+        self._tables = ChainTables(database.table_prefix)
+        self._logs = query_logs(database.table_prefix)
+        whole = projection_store.whole(dialect)
+        joined = f"FROM {self._tables.chain.name} c LEFT JOIN {self._logs.name} l ON l.id = c.entry_id"
+        where = "WHERE c.sequence > :after AND c.sequence <= :last ORDER BY c.sequence LIMIT :limit"
+        told = f"{whole}, l.request_payload, l.response_payload" if dialect == "sqlite" else f"c.canonical = {whole}"
+        self._links = text(f"SELECT c.sequence, c.canonical, c.head, c.mac, {told} {joined} {where}")
+        self._bare = text(f"SELECT c.sequence, c.canonical, c.head, c.mac FROM {self._tables.chain.name} c {where}")
+        columns = [f"c.{name}" for name in ("sequence", "kind", "entry_id")]
+        columns.append(_moment(dialect, "c.sealed_at"))
+        columns.append("c.canonical")
+        columns += [_moment(dialect, f"l.{name}") if name in _MOMENTS else f"l.{name}" for name in ENTRY_COLUMNS]
+        columns += ["l.request_payload", "l.response_payload"]
+        self._details = f"SELECT {_exact(dialect, columns)} {joined} WHERE c.sequence IN ({{places}})"
+        row_columns = columns[5:]
+        self._rows = text(
+            f"SELECT {_exact(dialect, row_columns)} FROM {self._logs.name} l "
+            "WHERE l.id >= :first AND l.id <= :last ORDER BY l.id LIMIT :limit"
+        )
+        self._unsealed = text(
+            f"SELECT l.id FROM {self._logs.name} l LEFT JOIN {self._tables.chain.name} c ON c.entry_id = l.id "
+            "WHERE l.id > :after AND l.id <= :last AND c.sequence IS NULL ORDER BY l.id"
+        )
+
+    async def links(self, after: int, last: int, limit: int) -> list[LinkRow]:
+        """At most `limit` links above a place, for `verify.Walk`."""
+        values = {"after": after, "last": last, "limit": limit}
+        try:
+            async with self._database.read() as connection:
+                rows = (await connection.execute(self._links, values)).all()
+        except exc.DBAPIError:
+            if self._dialect != "sqlite":
+                raise
+            # A value that JSON has none for, or text that is no UTF-8: nothing of ours writes such. The slow way tells.
+            async with self._database.read() as connection:
+                rows = (await connection.execute(self._bare, values)).all()
+            return [(*row, False) for row in rows]
+        if self._dialect == "sqlite":
+            return [
+                (
+                    row[0],
+                    row[1],
+                    row[2],
+                    row[3],
+                    row[1] == b"%s,%s]" % (row[4][:-1], projection_store.digest_values("sqlite", row[5], row[6])),
+                )
+                for row in rows
+            ]
+        return [tuple(row) for row in rows]
+
+    async def details(self, places: Sequence[int]) -> list[PresentLink]:
+        """These links with all their columns and rows."""
+        found: list[PresentLink] = []
+        for start in range(0, len(places), _PAGE):
+            some = ", ".join(str(int(place)) for place in places[start : start + _PAGE])
+            async with self._database.read() as connection:
+                rows = (await connection.execute(text(self._details.format(places=some)))).all()
+            for row in rows:
+                place, kind, entry_id, sealed_at, canonical, *columns = _values(self._dialect, tuple(row))
+                assert isinstance(place, int)
+                is_there = columns[0] is not None
+                raw = canonical if isinstance(canonical, bytes) else b""
+                found.append(
+                    PresentLink(
+                        place, kind, entry_id, sealed_at, raw, _row(self._dialect, columns) if is_there else None
+                    )
+                )
+        return found
+
+    async def rows(self, first: int, last: int) -> dict[int, tuple[bytes, PresentRow]]:
+        """The rows of the log between two numbers, at most some thousands, with the digests of their columns."""
+        found: dict[int, tuple[bytes, PresentRow]] = {}
+        position = first
+        while position <= last:
+            values = {"first": position, "last": last, "limit": _PAGE}
+            async with self._database.read() as connection:
+                rows = (await connection.execute(self._rows, values)).all()
+            for row in rows:
+                present = _row(self._dialect, _values(self._dialect, tuple(row)))
+                number = present.values[0]
+                assert isinstance(number, int)
+                try:
+                    digest = hashlib.sha256(canonical_bytes(present.values)).digest()
+                except (TypeError, ValueError):
+                    digest = b""
+                found[number] = (digest, present)
+                position = number + 1
+            if len(rows) < _PAGE:
+                break
+        return found
+
+    async def unsealed(self, after: int, last: int) -> list[int]:
+        """Numbers of rows without a link of their own."""
+        async with self._database.read() as connection:
+            return list((await connection.scalars(self._unsealed, {"after": after, "last": last})).all())
+
+    async def stored_checkpoints(self, after: int) -> list[StoredCheckpoint]:
+        """A page of checkpoints above a place, the lowest first; empty at the end."""
+        table = self._tables.checkpoints
+        query = select(table).where(table.c.sequence > after).order_by(table.c.sequence).limit(_PAGE)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).all()
+        return [StoredCheckpoint(row.sequence, row.signed_text, row.signature) for row in rows]
+
+    async def newest_row(self) -> int:
+        """The highest number in the log; 0 when it is empty."""
+        async with self._database.read() as connection:
+            return int(await connection.scalar(select(func.max(self._logs.c.id))) or 0)
+
+
+def _moment(dialect: projection_store.Dialect, column: str) -> str:
+    return column if dialect == "sqlite" else f"CAST({column} AS CHAR)"
+
+
+def _exact(dialect: projection_store.Dialect, columns: Sequence[str]) -> str:
+    """What to select so that `_values` gets each value as it is: on SQLite its type and its bytes."""
+    if dialect == "sqlite":
+        return ", ".join(f"typeof({column}), CAST({column} AS BLOB)" for column in columns)
+    digested = [
+        f"SHA2(CONVERT({column} USING utf8mb4), 256)" if column.endswith("_payload") else column for column in columns
+    ]
+    return ", ".join(digested)
+
+
+def _values(dialect: projection_store.Dialect, row: Sequence[Any]) -> list[object]:
+    if dialect != "sqlite":
+        return list(row)
+    return [_value(kind, raw) for kind, raw in zip(row[::2], row[1::2], strict=True)]
+
+
+def _value(kind: str, raw: bytes | None) -> object:
+    if raw is None:
+        return None
+    if kind == "integer":
+        return int(raw)
+    if kind == "real":
+        return float(raw)
+    try:
+        return raw.decode() if kind == "text" else raw
+    except UnicodeDecodeError:
+        return raw
+
+
+def _row(dialect: projection_store.Dialect, columns: Sequence[object]) -> PresentRow:
+    """Of the log's columns in the order of ENTRY_COLUMNS, and its payloads: on SQLite themselves, else digests."""
+    values = tuple(
+        projection_store.blob_text(value) if isinstance(value, bytes) else value
+        for value in columns[: len(ENTRY_COLUMNS)]
+    )
+    request, response = columns[len(ENTRY_COLUMNS) :]
+    if dialect == "sqlite":
+        request, response = _digest(request), _digest(response)
+    return PresentRow(values, (_text(request), _text(response)))
+
+
+def _digest(payload: object) -> str | None:
+    if payload is None or isinstance(payload, (str, bytes)):
+        return payload_digest(payload)
+    return payload_digest(str(payload))
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
