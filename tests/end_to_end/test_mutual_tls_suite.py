@@ -61,7 +61,6 @@ async def test_a_webhook_lands_also_after_certificates_were_renewed(encrypted: S
     assert answer.status_code == 202, answer.text
     await eventually(lambda: titles() == ["encrypted one", "encrypted two"])
     assert "encrypted" in encrypted.cli("systems", "list").stdout
-    # Each looks when it calls somebody or somebody connects.
     await eventually(lambda: encrypted.log.read_text().count("certificate read again") >= len(renewed))
 
 

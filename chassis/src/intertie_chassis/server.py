@@ -152,6 +152,8 @@ class Server:
             raise StartupError(f"{self.name} cannot listen on {self._listen}: is the port taken?") from error
         await self._server.start()
         self._begin("health", self._health.run)
+        if self._tls is not None:
+            self._begin("certificate", self._tls.watch)
         for name, work in self._background.items():
             self._begin(name, work)
         host = self._listen.rpartition(":")[0]

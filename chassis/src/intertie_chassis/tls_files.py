@@ -3,6 +3,7 @@
 Files that cannot be used while the process runs change nothing: the last good ones stay, and the log says why.
 """
 
+import asyncio
 import threading
 import time
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from intertie_chassis.settings import Settings
 
 _log = structlog.get_logger()
 _LOOK_EVERY = 1.0
+_WATCH_EVERY = 1.0
 _WARN_EVERY = 6 * 3600.0
 _SOON = 14 * 86_400
 """So many seconds before its end a certificate is warned of."""
@@ -84,6 +86,12 @@ class TlsFiles:
                 self._look()
                 self._warn_of_the_end()
         return self._material
+
+    async def watch(self) -> None:
+        """Looks each second until cancelled, so that a fault, or the coming end, is logged though nobody connects."""
+        while True:
+            self.material()
+            await asyncio.sleep(_WATCH_EVERY)
 
     def _look(self) -> None:
         try:
