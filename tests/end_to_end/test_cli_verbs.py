@@ -244,6 +244,8 @@ async def test_keys_and_tokens_change_under_a_running_suite(suite: Suite) -> Non
         return wanted <= {entry["query_string"] for entry in logs if entry["actor"] == "command"}
 
     await eventually(is_told)
+    # All have the directory before them, so none needs to remember what it is told.
+    assert not (suite.data / "revoked-elsewhere.json").exists()
 
 
 def _is_refused(suite: Suite, path: str, headers: dict[str, str]) -> bool:

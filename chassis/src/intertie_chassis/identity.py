@@ -106,9 +106,9 @@ class Verifier:
         return self._local.present
 
     def own_revocations(self) -> Revocations:
-        """What the files refuse that this process reads, as far as they could be read."""
-        self._look_if_due()
-        return self._local.present | (self._told.present if self._told is not None else Revocations())
+        """What the files refuse that this process reads, at this moment and as far as they can be read."""
+        self._look(time.monotonic())
+        return self._in_files()
 
     def refuse(self, told: Revocations) -> None:
         """Refuses these from now on, instead of those of the call before, and beside those of the files."""
@@ -177,8 +177,11 @@ class Verifier:
         except (OSError, ValueError, KeyError, TypeError, AttributeError, JoseError):
             return
 
+    def _in_files(self) -> Revocations:
+        return self._local.present | (self._told.present if self._told is not None else Revocations())
+
     def _join(self) -> None:
-        joined = self.own_revocations() | self._told_now
+        joined = self._in_files() | self._told_now
         if joined != self._revoked:
             self._revoked = joined
             self._cache.clear()

@@ -49,9 +49,16 @@ class KeyFiles:
         descriptor = os.open(self.directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+            self._clear_away()
             yield
         finally:
             os.close(descriptor)
+
+    def _clear_away(self) -> None:
+        """Removes what writes have left that were cut off: it may be a private key or a token."""
+        for path in (self.signing, self.next, self.public, self.revoked, self.admin_token):
+            for left in path.parent.glob(f".{path.name}.*"):
+                left.unlink(missing_ok=True)
 
     def write(self, path: Path, text: str, mode: int) -> None:
         """Writes the file whole or not at all, also when the power fails. Raises OSError."""

@@ -205,6 +205,15 @@ def test_a_directory_from_before_the_journal_goes_on_unchanged(tmp_path: Path) -
     assert Verifier(ring.jwks_path).verify(viewer).role == "viewer"
 
 
+def test_what_a_cut_off_write_has_left_is_cleared_away(ring: KeyRing) -> None:
+    """It may be a private key."""
+    left = [ring.signing_path.with_name(".next.jwk.abc"), ring.admin_token_path.with_name(".admin.token.abc")]
+    for path in left:
+        path.write_text("half")
+    ring.ensure()
+    assert not any(path.exists() for path in left)
+
+
 class Cut(BaseException):
     """The process ends here."""
 
