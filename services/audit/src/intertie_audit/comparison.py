@@ -7,12 +7,12 @@ from intertie_audit.chain import (
     ENTRY,
     ENTRY_COLUMNS,
     EXPIRED,
-    FOUND,
     NO_DIGEST,
     PREFIX_VALUES,
     BlockRow,
     Expiry,
     Finding,
+    block_span,
     values_of,
 )
 
@@ -125,12 +125,9 @@ class Comparison:
         )
 
 
-def is_block(canonical: bytes) -> bool:
+def is_block(canonical: object) -> bool:
     """Whether these are the canonical bytes of a link of the kind `found`."""
-    try:
-        return bool(values_of(canonical)[1] == FOUND)
-    except ValueError:
-        return False
+    return isinstance(canonical, bytes) and block_span(canonical[:200]) is not None
 
 
 def _altered(sequence: int, entry_id: int, names: Sequence[str]) -> Finding:

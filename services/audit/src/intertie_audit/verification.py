@@ -10,10 +10,10 @@ from intertie_audit.anchor import Anchor
 from intertie_audit.chain import START, Checkpoint, Expiry, Finding, Place
 from intertie_audit.chain_keys import KnownKeys
 from intertie_audit.chain_store import ChainStore
-from intertie_audit.comparison import Comparison, is_block
+from intertie_audit.comparison import Comparison
 from intertie_audit.signed_heads import SignedHeads
 from intertie_audit.verify import Walk
-from intertie_audit.verify_store import VerifyStore
+from intertie_audit.verify_store import Part, VerifyStore
 from intertie_chassis.errors import StartupError
 
 _LINKS_A_TIME = 2000
@@ -120,14 +120,11 @@ class Verification:
         extra: list[int] = []
         given = 0
         while True:
-            rows = await self._store.links(position, last, _LINKS_A_TIME)
-            if not rows:
+            part = await self._store.walk(walk, position, last, _LINKS_A_TIME)
+            if part.position is None:
                 break
-            position = rows[-1][0]
-            differing = await asyncio.to_thread(walk.feed, rows)
-            different = set(differing)
-            blocks = {row[0]: row[1] for row in rows if row[0] in different and _is_found(row[1])}
-            found = await self._compare(walk, comparison, differing, blocks, extra)
+            position = part.position
+            found = await self._compare(walk, comparison, part, extra)
             # The newest finding of the walk may still grow.
             told.add([*walk.findings[given:-1], *found])
             given = max(given, len(walk.findings) - 1)
@@ -143,21 +140,14 @@ class Verification:
         verdict = Verdict(told.count == 0, told.count, end, signed.agreeing, unsealed, time.monotonic() - started)
         yield Progress(walk.verified, total, told.take(), verdict)
 
-    async def _compare(
-        self,
-        walk: Walk,
-        comparison: Comparison,
-        differing: Sequence[int],
-        blocks: dict[int, bytes],
-        extra: list[int],
-    ) -> list[Finding]:
+    async def _compare(self, walk: Walk, comparison: Comparison, part: Part, extra: list[int]) -> list[Finding]:
         """What the links' columns and the log's rows say otherwise than the canonical bytes."""
         found: list[Finding] = []
-        believed = [place for place in differing if place not in walk.broken]
+        believed = [place for place in part.differing if place not in walk.broken]
         for link in await self._store.details(believed):
             found += comparison.of_link(link)
-        for place, canonical in blocks.items():
-            if place in walk.broken or not is_block(canonical):
+        for place, canonical in part.blocks.items():
+            if place in walk.broken:
                 continue
             rows = chain.block_rows(canonical)
             present = await self._store.rows(rows[0].entry_id, rows[-1].entry_id)
@@ -222,7 +212,3 @@ class Verification:
             told.add([Finding("UNSEALED", 0, 0, number, "a row of the log has no link")])
         told.count += len(found[_MOST_UNSEALED:])
         return len(left)
-
-
-def _is_found(canonical: object) -> bool:
-    return isinstance(canonical, bytes) and b',"found",' in canonical[:40]

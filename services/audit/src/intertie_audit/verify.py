@@ -15,7 +15,6 @@ LinkRow = tuple[int, bytes, bytes, bytes, object]
 """Sequence, canonical bytes, head, mac, and something true when columns and the log's row say what these bytes say."""
 
 _sha256 = hashlib.sha256
-_hmac = hmac.digest
 _ANEW = "the mac is not of this head: it was changed, or the links from here on were made anew without the key"
 _CANONICAL = "the canonical bytes are not those that were sealed"
 
@@ -58,7 +57,8 @@ class Walk:
         index, count = 0, len(rows)
         while index < count:
             previous = self._heads[0] if len(self._heads) == 1 else None
-            key = self._keys[0] if self._keys else None
+            # HMAC as RFC 2104 has it, of two plain hashes: cheaper than a call of the library for so few bytes.
+            inner, outer = _pads(self._keys[0]) if self._keys else (None, b"")
             expected = self._expected
             try:
                 if previous is not None:
@@ -67,7 +67,7 @@ class Walk:
                         if (
                             sequence != expected
                             or _sha256(b"\x01" + previous + _sha256(b"\x00" + canonical).digest()).digest() != head
-                            or (key is not None and _hmac(key, head, "sha256") != mac)
+                            or (inner is not None and _sha256(outer + _sha256(inner + head).digest()).digest() != mac)
                         ):
                             break
                         if not is_same:
@@ -142,7 +142,7 @@ class Walk:
         if not self._keys:
             return None
         for index, key in enumerate(self._keys):
-            if _hmac(key, head, "sha256") == mac:
+            if hmac.digest(key, head, "sha256") == mac:
                 # The next links are most likely sealed under the same key.
                 self._keys.insert(0, self._keys.pop(index))
                 return True
@@ -168,6 +168,12 @@ class Walk:
             self.findings[-1] = Finding(kind, newest.sequence, last, 0, message)
         else:
             self.findings.append(Finding(kind, sequence, last, entry_id, message))
+
+
+def _pads(key: bytes) -> tuple[bytes, bytes]:
+    """A key of 64 bytes at most, as it goes before what HMAC's inner and outer hash are of."""
+    padded = key.ljust(64, b"\x00")
+    return bytes(byte ^ 0x36 for byte in padded), bytes(byte ^ 0x5C for byte in padded)
 
 
 def whole_chain() -> Place:

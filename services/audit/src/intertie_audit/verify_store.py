@@ -1,23 +1,40 @@
 """Reads the chain for verification: joined with the log, in the order of places, a few thousand links a time."""
 
+import asyncio
 import hashlib
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
-from sqlalchemy import exc, func, select, text
+from sqlalchemy import func, make_url, select, text
 
 from intertie_audit import projection_store
-from intertie_audit.chain import ENTRY_COLUMNS, canonical_bytes, payload_digest
-from intertie_audit.comparison import PresentLink, PresentRow
+from intertie_audit.chain import ENTRY_COLUMNS, canonical_bytes, payload_digest, payload_digests
+from intertie_audit.comparison import PresentLink, PresentRow, is_block
 from intertie_audit.migrations.chain_tables import ChainTables
 from intertie_audit.signed_heads import StoredCheckpoint
 from intertie_audit.tables import query_logs
-from intertie_audit.verify import LinkRow
+from intertie_audit.verify import LinkRow, Walk
 from intertie_chassis.database import Database
 
 _LOWEST = -(2**63)
 _MOMENTS = ("created_at",)
 _PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What was walked along at once."""
+
+    #: the last place; None: there was no link
+    position: int | None
+    #: places where columns or the log's row say something else than the canonical bytes
+    differing: list[int]
+    #: canonical bytes of the blocks among them
+    blocks: dict[int, bytes]
 
 
 class VerifyStore:
@@ -32,8 +49,10 @@ class VerifyStore:
         joined = f"FROM {self._tables.chain.name} c LEFT JOIN {self._logs.name} l ON l.id = c.entry_id"
         where = "WHERE c.sequence > :after AND c.sequence <= :last ORDER BY c.sequence LIMIT :limit"
         told = f"{whole}, l.request_payload, l.response_payload" if dialect == "sqlite" else f"c.canonical = {whole}"
-        self._links = text(f"SELECT c.sequence, c.canonical, c.head, c.mac, {told} {joined} {where}")
-        self._bare = text(f"SELECT c.sequence, c.canonical, c.head, c.mac FROM {self._tables.chain.name} c {where}")
+        self._links = f"SELECT c.sequence, c.canonical, c.head, c.mac, {told} {joined} {where}"
+        self._bare = f"SELECT c.sequence, c.canonical, c.head, c.mac FROM {self._tables.chain.name} c {where}"
+        path = make_url(database.shown_url).database if dialect == "sqlite" else None
+        self._file = f"file:{quote(path or '')}?mode=ro"
         columns = [f"c.{name}" for name in ("sequence", "kind", "entry_id")]
         columns.append(_moment(dialect, "c.sealed_at"))
         columns.append("c.canonical")
@@ -50,31 +69,33 @@ class VerifyStore:
             "WHERE l.id > :after AND l.id <= :last AND c.sequence IS NULL ORDER BY l.id"
         )
 
-    async def links(self, after: int, last: int, limit: int) -> list[LinkRow]:
-        """At most `limit` links above a place, for `verify.Walk`."""
+    async def walk(self, walk: Walk, after: int, last: int, limit: int) -> Part:
+        """Feeds at most `limit` links above a place to the walk."""
         values = {"after": after, "last": last, "limit": limit}
-        try:
-            async with self._database.read() as connection:
-                rows = (await connection.execute(self._links, values)).all()
-        except exc.DBAPIError:
-            if self._dialect != "sqlite":
-                raise
-            # A value that JSON has none for, or text that is no UTF-8: nothing of ours writes such. The slow way tells.
-            async with self._database.read() as connection:
-                rows = (await connection.execute(self._bare, values)).all()
-            return [(*row, False) for row in rows]
         if self._dialect == "sqlite":
-            return [
-                (
-                    row[0],
-                    row[1],
-                    row[2],
-                    row[3],
-                    row[1] == b"%s,%s]" % (row[4][:-1], projection_store.digest_values("sqlite", row[5], row[6])),
-                )
-                for row in rows
-            ]
-        return [tuple(row) for row in rows]
+            return await asyncio.to_thread(self._walk_file, walk, values)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(text(self._links), values)).all()
+        return await asyncio.to_thread(_fed, walk, [tuple(row) for row in rows])
+
+    def _walk_file(self, walk: Walk, values: dict[str, int]) -> Part:
+        """The same on SQLite, by its driver and in one thread: a link must not cost more than its hashes do."""
+        with closing(sqlite3.connect(self._file, uri=True)) as connection:
+            try:
+                rows = connection.execute(self._links, values).fetchall()
+            except sqlite3.OperationalError:
+                # A value that JSON has none for, or text that is no UTF-8: nothing of ours writes such. The slow way
+                # tells what it is.
+                rows = connection.execute(self._bare, values).fetchall()
+                return _fed(walk, [(*row, False) for row in rows])
+        digests = payload_digests
+        return _fed(
+            walk,
+            [
+                (place, canonical, head, mac, canonical == b"%s,%s]" % (whole[:-1], digests(request, response)))
+                for place, canonical, head, mac, whole, request, response in rows
+            ],
+        )
 
     async def details(self, places: Sequence[int]) -> list[PresentLink]:
         """These links with all their columns and rows."""
@@ -134,6 +155,13 @@ class VerifyStore:
         """The highest number in the log; 0 when it is empty."""
         async with self._database.read() as connection:
             return int(await connection.scalar(select(func.max(self._logs.c.id))) or 0)
+
+
+def _fed(walk: Walk, rows: Sequence[LinkRow]) -> Part:
+    differing = walk.feed(rows)
+    different = set(differing)
+    blocks = {row[0]: row[1] for row in rows if row[0] in different and is_block(row[1])} if different else {}
+    return Part(rows[-1][0] if rows else None, differing, blocks)
 
 
 def _moment(dialect: projection_store.Dialect, column: str) -> str:
