@@ -57,11 +57,16 @@ async def test_a_webhook_lands_also_after_certificates_were_renewed(encrypted: S
     renewed = ("registry", "ingest", "mapper", "gateway")
     for name in renewed:
         Authority.open(encrypted.directory / "certs").issue(Holder("service", name), [], 5)
+
+    def all_have_looked() -> bool:
+        encrypted.get("/systems")  # the gateway looks when it calls
+        return encrypted.log.read_text().count("certificate read again") >= len(renewed)
+
+    await eventually(all_have_looked, every=0.2)
     answer = encrypted.webhook("encrypted", {**record, "id": "2", "title": "encrypted two"})
     assert answer.status_code == 202, answer.text
     await eventually(lambda: titles() == ["encrypted one", "encrypted two"])
     assert "encrypted" in encrypted.cli("systems", "list").stdout
-    await eventually(lambda: encrypted.log.read_text().count("certificate read again") >= len(renewed))
 
 
 async def test_clear_text_gets_no_answer(encrypted: Suite) -> None:
