@@ -24,7 +24,7 @@ CONTRACT_NOUNS = {"convert", "service", "clients", "client", "__main__"}
 PURE_NOUNS = {
     "model",
     "signatures",
-    *("signature_effort", "signature_ed25519", "signature_gate", "signature_options", "signature_schemes"),
+    *("signature_ed25519", "signature_gate", "signature_options", "signature_schemes"),
     "answers",
     "handshakes",
     "chain",

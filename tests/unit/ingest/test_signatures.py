@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from intertie_ingest.signature_options import compile_verifier
-from intertie_ingest.signature_schemes import Closed
-from intertie_ingest.signatures import Misconfigured, Mismatch, Repeated, Verified
+from intertie_ingest.signature_schemes import CLOSED
+from intertie_ingest.signatures import DECOY, Misconfigured, Mismatch, Repeated, Verified
 
 NOW = 1_700_000_000.0
 MATCHED = "webhook_secret"
@@ -233,5 +233,6 @@ def test_what_cannot_be_used_does_not_compile(configuration: dict[str, Any]) -> 
 def test_none_lets_in_and_closed_never_does() -> None:
     """The two that compare nothing of the sender's."""
     assert compile_verifier({"webhook_auth": "none"}).verify({}, BODY, NOW) == Verified()
-    with pytest.raises(Mismatch):
-        Closed().verify({"x-webhook-secret": [b"nobody knows this one, and it would not help"]}, BODY, NOW)
+    for presented in (b"", DECOY.key):
+        with pytest.raises(Mismatch):
+            CLOSED.verify({"x-webhook-secret": [presented]}, BODY, NOW)

@@ -156,7 +156,7 @@ class Configuration:
     #: mappings whose records mapper may be handed: they and their systems are active
     active_mappings: frozenset[int] = frozenset()
     #: what stands before all of them
-    gate: Gate = field(default_factory=Gate)
+    gate: Gate = field(default_factory=lambda: Gate.of(()))
 
     @classmethod
     def of(cls, systems: Iterable[CompiledSystem]) -> "Configuration":

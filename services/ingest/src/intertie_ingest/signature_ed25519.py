@@ -5,11 +5,11 @@ import binascii
 from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 KEY_BYTES = 32
-DECOY_KEY = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
-"""The public key of RFC 8032's first test: no sender has its private one to itself."""
+DECOY_KEY = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
+"""A public key whose private one nobody has."""
 
 _MARK = b"v1a,"
 _NO_SIGNATURE = bytes(64)

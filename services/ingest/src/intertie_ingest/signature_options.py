@@ -6,16 +6,17 @@ import hashlib
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from intertie_ingest import signature_ed25519
 from intertie_ingest.signature_schemes import (
-    SECRET_RULE,
-    STANDARD_RULES,
-    STRIPE_RULE,
+    NO_PUBLIC_KEYS,
+    Either,
     SharedSecret,
     Signature,
+    StandardPublic,
     StandardWebhooks,
     Stripe,
     Unverified,
@@ -23,6 +24,8 @@ from intertie_ingest.signature_schemes import (
     hexadecimal,
 )
 from intertie_ingest.signatures import (
+    DECOY,
+    NO_SECRETS,
     PRESENT,
     PREVIOUS,
     TOLERANCE_SECONDS,
@@ -36,6 +39,7 @@ from intertie_ingest.signatures import (
 MOST_TEMPLATE_CHARACTERS = 200
 REFUSE_SAME_BODY = "refuse_same_body"
 
+_PUBLIC = "whpk_"
 _HEADER_NAME = re.compile(r"[a-z0-9-]{1,64}")
 _PLACEHOLDER = re.compile(r"\{(body|timestamp|id)\}")
 _BLOCK_BYTES = {"sha1": 64, "sha256": 64, "sha384": 128, "sha512": 128}
@@ -51,21 +55,9 @@ _GENERIC_OPTIONS = {
     "tolerance_seconds",
     "replay",
 }
-# With a separator too, though these schemes have one signature: a list is told of alike for all of them.
+# These schemes have one signature; that a list of many is told of in their headers too makes them like the others.
 _GITHUB, _SHOPIFY = HeaderRule("x-hub-signature-256", b","), HeaderRule("x-shopify-hmac-sha256", b",")
 _SLACK, _SLACK_TIME = HeaderRule("x-slack-signature", b","), HeaderRule("x-slack-request-timestamp")
-
-PRESET_RULES = (
-    SECRET_RULE,
-    *STANDARD_RULES["webhook"],
-    *STANDARD_RULES["svix"],
-    _GITHUB,
-    STRIPE_RULE,
-    _SHOPIFY,
-    _SLACK,
-    _SLACK_TIME,
-)
-"""The headers of the schemes that need no options."""
 
 
 def compile_verifier(configuration: Mapping[str, Any]) -> Verifier:
@@ -78,18 +70,21 @@ def compile_verifier(configuration: Mapping[str, Any]) -> Verifier:
     return _SCHEMES[scheme](configuration)
 
 
-def _secrets(configuration: Mapping[str, Any], key: Callable[[str, str], Secret]) -> Secrets:
-    present = configuration.get(PRESENT)
-    if not isinstance(present, str) or not present:
-        raise Misconfigured("webhook_secret must be a text that is not empty")
-    previous = configuration.get(PREVIOUS)
-    if previous is None:
-        return Secrets(key(PRESENT, present))
-    if not isinstance(previous, str) or not previous:
-        raise Misconfigured("webhook_secret_previous must be a text that is not empty")
-    until = _moment(configuration.get("webhook_secret_previous_expires_at"))
-    old = key(PREVIOUS, previous)
-    return Secrets(key(PRESENT, present), Secret(old.name, old.key, old.is_public, until))
+def _previous_end(configuration: Mapping[str, Any]) -> float:
+    """When the previous secret ends; never was, when there is none. Raises Misconfigured, also about the secrets."""
+    for name in (PRESENT, PREVIOUS):
+        text = configuration.get(name)
+        if (text is not None or name == PRESENT) and (not isinstance(text, str) or not text):
+            raise Misconfigured(f"{name} must be a text that is not empty")
+    if configuration.get(PREVIOUS) is None:
+        return -math.inf
+    return _moment(configuration.get("webhook_secret_previous_expires_at"))
+
+
+def _secrets(configuration: Mapping[str, Any], key: Callable[[str], bytes]) -> Secrets:
+    until, previous = _previous_end(configuration), configuration.get(PREVIOUS)
+    old = Secret("", DECOY.key, until) if previous is None else Secret(PREVIOUS, key(previous), until)
+    return Secrets(Secret(PRESENT, key(configuration[PRESENT])), old, DECOY)
 
 
 def _moment(value: object) -> float:
@@ -105,15 +100,12 @@ def _moment(value: object) -> float:
     raise Misconfigured("webhook_secret_previous needs webhook_secret_previous_expires_at")
 
 
-def _shared(name: str, text: str) -> Secret:
-    return Secret(name, digest_of(text.encode()))
+def _shared(text: str) -> bytes:
+    return digest_of(text.encode())
 
 
-def _hmac_key(algorithm: str) -> Callable[[str, str], Secret]:
-    def key(name: str, text: str) -> Secret:
-        return Secret(name, _short(text.encode(), algorithm))
-
-    return key
+def _hmac_key(algorithm: str) -> Callable[[str], bytes]:
+    return lambda text: _short(text.encode(), algorithm)
 
 
 def _short(key: bytes, algorithm: str) -> bytes:
@@ -121,24 +113,50 @@ def _short(key: bytes, algorithm: str) -> bytes:
     return hashlib.new(algorithm, key).digest() if len(key) > _BLOCK_BYTES[algorithm] else key
 
 
-def _standard_key(name: str, text: str) -> Secret:
-    is_public = text.startswith("whpk_")
-    try:
-        key = base64.b64decode(text.removeprefix("whpk_" if is_public else "whsec_"), validate=True)
-    except (binascii.Error, ValueError):
-        raise Misconfigured("the secret of standard-webhooks must be whsec_ (or whpk_) and base64") from None
-    if is_public:
-        if len(key) != signature_ed25519.KEY_BYTES:
-            raise Misconfigured("the public key of standard-webhooks must be whpk_ and 32 bytes in base64")
-        return Secret(name, key, is_public=True)
+def _standard(configuration: Mapping[str, Any]) -> Verifier:
+    """Secrets (`whsec_`), public keys (`whpk_`), or one of each while a rotation goes from one to the other."""
+    until = _previous_end(configuration)
+    hmac_secrets, public_keys = NO_SECRETS, NO_PUBLIC_KEYS
+    for name in (PREVIOUS, PRESENT):
+        text = configuration.get(name)
+        if text is None:
+            continue
+        place = "present" if name == PRESENT else "previous"
+        end = math.inf if name == PRESENT else until
+        if text.startswith(_PUBLIC):
+            public_keys = replace(public_keys, **{place: Secret(name, _public_key(text), end)})
+        else:
+            hmac_secrets = replace(hmac_secrets, **{place: Secret(name, _standard_key(text), end)})
+    if public_keys is NO_PUBLIC_KEYS:
+        return StandardWebhooks(hmac_secrets)
+    if hmac_secrets is NO_SECRETS:
+        return StandardPublic(public_keys)
+    return Either(StandardWebhooks(hmac_secrets), StandardPublic(public_keys))
+
+
+def _standard_key(text: str) -> bytes:
+    key = _decoded(text.removeprefix("whsec_"))
     if not key:
-        raise Misconfigured("the secret of standard-webhooks is empty")
-    return Secret(name, _short(key, "sha256"))
+        raise Misconfigured("the secret of standard-webhooks must be whsec_ (or whpk_) and base64")
+    return _short(key, "sha256")
+
+
+def _public_key(text: str) -> bytes:
+    key = _decoded(text.removeprefix(_PUBLIC))
+    if len(key) != signature_ed25519.KEY_BYTES:
+        raise Misconfigured("the public key of standard-webhooks must be whpk_ and 32 bytes in base64")
+    return key
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return b""
 
 
 def _preset(configuration: Mapping[str, Any], header: HeaderRule, **options: Any) -> Signature:
-    single = HeaderRule(header.name)
-    return Signature(_secrets(configuration, _hmac_key("sha256")), single, **options)
+    return Signature(_secrets(configuration, _hmac_key("sha256")), header, **options)
 
 
 def _generic(configuration: Mapping[str, Any]) -> Signature:
@@ -179,6 +197,7 @@ def _generic(configuration: Mapping[str, Any]) -> Signature:
         id_header,
         tolerance,
         refuses_same_body=replay is not None,
+        is_list=True,
     )
 
 
@@ -210,7 +229,7 @@ def _template(text: object, has_timestamp: bool, has_id: bool) -> tuple[bytes | 
 
 _SCHEMES: dict[str, Callable[[Mapping[str, Any]], Verifier]] = {
     "secret": lambda configuration: SharedSecret(_secrets(configuration, _shared)),
-    "standard-webhooks": lambda configuration: StandardWebhooks(_secrets(configuration, _standard_key)),
+    "standard-webhooks": _standard,
     "github": lambda configuration: _preset(
         configuration, _GITHUB, encode=hexadecimal, prefix=b"sha256=", refuses_same_body=True
     ),
@@ -226,3 +245,10 @@ _SCHEMES: dict[str, Callable[[Mapping[str, Any]], Verifier]] = {
     ),
     "hmac": _generic,
 }
+
+PRESETS: tuple[Verifier, ...] = tuple(
+    decoy
+    for scheme in ("secret", "standard-webhooks", "github", "stripe", "shopify", "slack")
+    for decoy in _SCHEMES[scheme]({"webhook_auth": scheme, PRESENT: "whsec_bm9ib2R5"}).decoys
+)
+"""The schemes that need no options, without secrets."""

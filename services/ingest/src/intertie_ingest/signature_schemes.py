@@ -2,22 +2,31 @@
 
 import base64
 import hashlib
+import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self, cast
 
-from intertie_ingest.signature_effort import ED25519, SECRET_HEADER, Effort
+from intertie_ingest import signature_ed25519
 from intertie_ingest.signatures import (
+    NO_SECRETS,
     TOLERANCE_SECONDS,
     HeaderRule,
     Headers,
     Mismatch,
+    Repeated,
+    Secret,
     Secrets,
     Verified,
+    Verifier,
     check_time,
     checked_id,
+    fits,
     one,
 )
+
+SECRET_HEADER = "x-webhook-secret"
+NO_PUBLIC_KEYS = Secrets(*[Secret("", signature_ed25519.DECOY_KEY)] * 3)
 
 SECRET_RULE = HeaderRule(SECRET_HEADER)
 STRIPE_RULE = HeaderRule("stripe-signature", b",", b"v1=")
@@ -41,9 +50,17 @@ class _Keyed:
     secrets: Secrets
 
     @property
+    def decoys(self) -> tuple[Verifier, ...]:
+        """The same without secrets."""
+        return (cast(Verifier, self._without_secrets()),)
+
+    @property
     def previous_until(self) -> float | None:
         """Seconds since 1970 at which the previous secret ends; None when there is none."""
-        return self.secrets.previous.until if self.secrets.previous is not None else None
+        return self.secrets.previous.until if self.secrets.previous.name else None
+
+    def _without_secrets(self) -> Self:
+        return replace(self, secrets=NO_SECRETS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +68,12 @@ class SharedSecret(_Keyed):
     """The secret itself stands in `X-Webhook-Secret`. The keys are the secrets' SHA-256."""
 
     rules: ClassVar[tuple[HeaderRule, ...]] = (SECRET_RULE,)
-    algorithms: ClassVar[frozenset[str]] = frozenset()
 
-    def verify(self, headers: Headers, body: bytes, now: float, effort: Effort | None = None) -> Verified:
+    def verify(self, headers: Headers, body: bytes, now: float) -> Verified:
         """Raises Mismatch or Repeated."""
-        effort = effort or Effort()
-        one(headers, SECRET_RULE)
-        presented = (effort.digest_of_secret(headers),)
-        for secret in self.secrets.active(now):
-            if effort.fits(presented, secret.key):
+        presented = (digest_of(one(headers, SECRET_RULE)),)
+        for secret in self.secrets.pair(now):
+            if fits(presented, secret.key) and secret.name:
                 return Verified(None, secret.name)
         raise Mismatch
 
@@ -68,37 +82,68 @@ class SharedSecret(_Keyed):
 class StandardWebhooks(_Keyed):
     """`webhook-id`, `webhook-timestamp`, `webhook-signature`, or the same under svix's names; the id is signed too.
 
-    Source: Standard Webhooks 1.0.0; `v1` is an HMAC-SHA256 in base64, `v1a` an Ed25519 signature.
+    Source: Standard Webhooks 1.0.0, `v1`: an HMAC-SHA256 in base64.
     """
 
     rules: ClassVar[tuple[HeaderRule, ...]] = (*STANDARD_RULES["webhook"], *STANDARD_RULES["svix"])
 
-    @property
-    def algorithms(self) -> frozenset[str]:
-        """`sha256`, and `ed25519` when a key is a public one."""
-        secrets = (self.secrets.present, self.secrets.previous)
-        is_public = any(secret is not None and secret.is_public for secret in secrets)
-        return frozenset({"sha256", ED25519} if is_public else {"sha256"})
-
-    def verify(self, headers: Headers, body: bytes, now: float, effort: Effort | None = None) -> Verified:
+    def verify(self, headers: Headers, body: bytes, now: float) -> Verified:
         """Raises Mismatch or Repeated."""
-        effort = effort or Effort()
-        family = "webhook" if "webhook-signature" in headers else "svix"
-        message_id, timestamp, listed = (one(headers, rule) for rule in STANDARD_RULES[family])
-        signed_id = checked_id(message_id)
-        if "." in signed_id:
-            raise Mismatch
-        check_time(timestamp, now, TOLERANCE_SECONDS)
-        message = b"%b.%b.%b" % (message_id, timestamp, body)
+        signed_id, listed, message = _standard(headers, body, now)
         presented = [entry[3:] for entry in listed.split(b" ") if entry.startswith(b"v1,")]
-        for secret in self.secrets.active(now):
-            if secret.is_public:
-                fits = effort.fits_public(listed, secret.key, message)
-            else:
-                fits = effort.fits(presented, base64.b64encode(effort.mac(secret.key, message, "sha256")))
-            if fits:
+        for secret in self.secrets.pair(now):
+            if fits(presented, base64.b64encode(hmac.digest(secret.key, message, "sha256"))) and secret.name:
                 return Verified(signed_id, secret.name)
         raise Mismatch
+
+
+@dataclass(frozen=True, slots=True)
+class StandardPublic(_Keyed):
+    """The same with Ed25519 signatures, `v1a`; the keys are the sender's public ones."""
+
+    rules: ClassVar[tuple[HeaderRule, ...]] = StandardWebhooks.rules
+
+    def verify(self, headers: Headers, body: bytes, now: float) -> Verified:
+        """Raises Mismatch or Repeated."""
+        signed_id, listed, message = _standard(headers, body, now)
+        for secret in self.secrets.pair(now):
+            if signature_ed25519.fits(listed, secret.key, message) and secret.name:
+                return Verified(signed_id, secret.name)
+        raise Mismatch
+
+    def _without_secrets(self) -> Self:
+        return replace(self, secrets=NO_PUBLIC_KEYS)
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """Two verifiers of the same headers, for a rotation between a secret and a public key."""
+
+    first: Verifier
+    second: Verifier
+
+    @property
+    def rules(self) -> tuple[HeaderRule, ...]:
+        """The headers that they read."""
+        return self.first.rules
+
+    @property
+    def decoys(self) -> tuple[Verifier, ...]:
+        """Those of both."""
+        return (*self.first.decoys, *self.second.decoys)
+
+    @property
+    def previous_until(self) -> float | None:
+        """Seconds since 1970 at which the previous secret ends."""
+        found = (self.first.previous_until, self.second.previous_until)
+        return next((until for until in found if until is not None), None)
+
+    def verify(self, headers: Headers, body: bytes, now: float) -> Verified:
+        """Raises Mismatch or Repeated."""
+        try:
+            return self.first.verify(headers, body, now)
+        except (Mismatch, Repeated):
+            return self.second.verify(headers, body, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +151,9 @@ class Stripe(_Keyed):
     """`Stripe-Signature: t=…,v1=…`."""
 
     rules: ClassVar[tuple[HeaderRule, ...]] = (STRIPE_RULE,)
-    algorithms: ClassVar[frozenset[str]] = frozenset({"sha256"})
 
-    def verify(self, headers: Headers, body: bytes, now: float, effort: Effort | None = None) -> Verified:
+    def verify(self, headers: Headers, body: bytes, now: float) -> Verified:
         """Raises Mismatch or Repeated."""
-        effort = effort or Effort()
         parts = [part.strip().partition(b"=") for part in one(headers, STRIPE_RULE).split(b",")]
         times = [value for name, _, value in parts if name == b"t"]
         presented = [value for name, _, value in parts if name == b"v1"]
@@ -118,8 +161,8 @@ class Stripe(_Keyed):
             raise Mismatch
         check_time(times[0], now, TOLERANCE_SECONDS)
         message = b"%b.%b" % (times[0], body)
-        for secret in self.secrets.active(now):
-            if effort.fits(presented, hexadecimal(effort.mac(secret.key, message, "sha256"))):
+        for secret in self.secrets.pair(now):
+            if fits(presented, hexadecimal(hmac.digest(secret.key, message, "sha256"))) and secret.name:
                 return Verified(None, secret.name, times[0])
         raise Mismatch
 
@@ -139,20 +182,16 @@ class Signature(_Keyed):
     tolerance: int = TOLERANCE_SECONDS
     #: whether the same body again is a replay, whatever was signed beside it
     refuses_same_body: bool = False
+    #: whether the header may list several signatures, each with the prefix
+    is_list: bool = False
 
     @property
     def rules(self) -> tuple[HeaderRule, ...]:
         """The headers that it reads."""
         return tuple(rule for rule in (self.header, self.timestamp_header, self.id_header) if rule is not None)
 
-    @property
-    def algorithms(self) -> frozenset[str]:
-        """The one hash algorithm."""
-        return frozenset({self.algorithm})
-
-    def verify(self, headers: Headers, body: bytes, now: float, effort: Effort | None = None) -> Verified:
+    def verify(self, headers: Headers, body: bytes, now: float) -> Verified:
         """Raises Mismatch or Repeated."""
-        effort = effort or Effort()
         presented = self._presented(one(headers, self.header))
         parts = {"body": body}
         if self.timestamp_header is not None:
@@ -163,13 +202,13 @@ class Signature(_Keyed):
             parts["id"] = one(headers, self.id_header)
             signed_id = checked_id(parts["id"])
         message = b"".join(parts[part] if isinstance(part, str) else part for part in self.signed)
-        for secret in self.secrets.active(now):
-            if effort.fits(presented, self.encode(effort.mac(secret.key, message, self.algorithm))):
+        for secret in self.secrets.pair(now):
+            if fits(presented, self.encode(hmac.digest(secret.key, message, self.algorithm))) and secret.name:
                 return Verified(signed_id, secret.name, self._beside_body(signed_id, parts))
         raise Mismatch
 
     def _presented(self, value: bytes) -> list[bytes]:
-        entries = [entry.strip() for entry in value.split(self.header.separator)] if self.header.separator else [value]
+        entries = [entry.strip() for entry in value.split(b",")] if self.is_list else [value]
         if not all(entry.startswith(self.prefix) for entry in entries):
             raise Mismatch
         presented = [entry[len(self.prefix) :] for entry in entries]
@@ -188,30 +227,29 @@ class Unverified:
     """Everybody is let in: `webhook_auth` is `none`."""
 
     rules: ClassVar[tuple[HeaderRule, ...]] = ()
-    algorithms: ClassVar[frozenset[str]] = frozenset()
+    decoys: ClassVar[tuple[Verifier, ...]] = ()
     previous_until: ClassVar[float | None] = None
 
-    def verify(self, headers: Headers, body: bytes, now: float, effort: Effort | None = None) -> Verified:
+    def verify(self, headers: Headers, body: bytes, now: float) -> Verified:
         """Never raises."""
         return Verified()
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """Nobody is let in: the system is unknown or inactive, or its configuration is missing or cannot be used."""
-
-    rules: ClassVar[tuple[HeaderRule, ...]] = ()
-    algorithms: ClassVar[frozenset[str]] = frozenset()
-    previous_until: ClassVar[float | None] = None
-
-    def verify(self, headers: Headers, body: bytes, now: float, effort: Effort | None = None) -> Verified:
-        """Always raises Mismatch."""
-        raise Mismatch
-
-
-CLOSED = Closed()
+CLOSED = SharedSecret(NO_SECRETS)
+"""Nobody is let in: the system is unknown or inactive, or its configuration is missing or cannot be used."""
 
 
 def digest_of(secret: bytes) -> bytes:
-    """The key of a SharedSecret."""
+    """The key of a SharedSecret: of one length whatever the secret is."""
     return hashlib.sha256(secret).digest()
+
+
+def _standard(headers: Headers, body: bytes, now: float) -> tuple[str, bytes, bytes]:
+    """The id, the listed signatures and what they sign. Raises Mismatch or Repeated."""
+    family = "webhook" if "webhook-signature" in headers else "svix"
+    message_id, timestamp, listed = (one(headers, rule) for rule in STANDARD_RULES[family])
+    signed_id = checked_id(message_id)
+    if "." in signed_id:
+        raise Mismatch
+    check_time(timestamp, now, TOLERANCE_SECONDS)
+    return signed_id, listed, b"%b.%b.%b" % (message_id, timestamp, body)

@@ -6,14 +6,16 @@ else that does not fit is one and the same `Mismatch`. The schemes stand in `sig
 say of them in `signature_options`, and what keeps refusals from being told apart in `signature_gate`.
 """
 
+import hmac
 import math
 import re
-from collections.abc import Mapping
+import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from intertie_ingest.signature_effort import MOST_SIGNATURES, Effort
-
+MOST_SIGNATURES = 8
+"""A list of signatures is as long as this at most."""
 TOLERANCE_SECONDS = 300
 MOST_ID_CHARACTERS = 255
 
@@ -23,6 +25,8 @@ PRESENT, PREVIOUS = "webhook_secret", "webhook_secret_previous"
 Headers = Mapping[str, list[bytes]]
 
 _DIGITS = re.compile(rb"[0-9]{1,12}")
+_WIDTH = 128
+"""Bytes of the longest signature as it is written: SHA-512 in hex."""
 
 
 class Mismatch(Exception):
@@ -58,11 +62,9 @@ class Verified:
 class Secret:
     """A secret, ready to be used."""
 
-    #: the member of config_json that holds it
+    #: the member of config_json that holds it; empty of a decoy, by which nobody is let in
     name: str
     key: bytes = field(repr=False)
-    #: whether the key is the sender's public one (Ed25519)
-    is_public: bool = False
     #: seconds since 1970 at which it ends
     until: float = math.inf
 
@@ -72,13 +74,17 @@ class Secrets:
     """The present secret and, while a rotation lasts, the one before it."""
 
     present: Secret
-    previous: Secret | None = None
+    previous: Secret
+    decoy: Secret = field(repr=False)
 
-    def active(self, now: float) -> tuple[Secret, ...]:
-        """The secrets that count at this time."""
-        if self.previous is not None and now < self.previous.until:
-            return (self.present, self.previous)
-        return (self.present,)
+    def pair(self, now: float) -> tuple[Secret, Secret]:
+        """Two secrets to try, whatever counts at this time: how many there are is not to be seen by the clock."""
+        return self.present, self.previous if now < self.previous.until else self.decoy
+
+
+DECOY = Secret("", secrets.token_bytes(32))
+"""What nobody knows: it stands in where there is no secret, so that looking takes as long."""
+NO_SECRETS = Secrets(DECOY, DECOY, DECOY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +120,8 @@ class Verifier(Protocol):
         ...
 
     @property
-    def algorithms(self) -> frozenset[str]:
-        """The hash algorithms of its HMACs; `ed25519` among them when a key is a public one."""
+    def decoys(self) -> "tuple[Verifier, ...]":
+        """Verifiers that let nobody in, and together do for it what this one does."""
         ...
 
     @property
@@ -123,9 +129,16 @@ class Verifier(Protocol):
         """Seconds since 1970 at which the previous secret ends; None when there is none."""
         ...
 
-    def verify(self, headers: Headers, body: bytes, now: float, effort: Effort | None = None) -> Verified:
-        """Raises Mismatch or Repeated. What it costs is noted in `effort`."""
+    def verify(self, headers: Headers, body: bytes, now: float) -> Verified:
+        """Raises Mismatch or Repeated."""
         ...
+
+
+def fits(presented: Sequence[bytes], expected: bytes) -> bool:
+    """Whether one of the presented signatures is the expected one; all are compared, whatever the first gave."""
+    framed = _framed(expected)
+    fitting = [hmac.compare_digest(_framed(one), framed) for one in presented]
+    return any(fitting)
 
 
 def one(headers: Headers, rule: HeaderRule) -> bytes:
@@ -150,3 +163,8 @@ def checked_id(text: bytes) -> str:
     if not 1 <= len(text) <= MOST_ID_CHARACTERS or not all(32 < byte < 127 for byte in text):
         raise Mismatch
     return text.decode("ascii")
+
+
+def _framed(text: bytes) -> bytes:
+    """The text at one width, with its length: how long a comparison takes must not tell how long the other side is."""
+    return len(text).to_bytes(4, "big") + text[:_WIDTH].ljust(_WIDTH, b"\0")
