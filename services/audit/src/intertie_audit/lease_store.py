@@ -10,15 +10,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from intertie_chassis.database import Database
 from intertie_chassis.errors import Unavailable
 
-_LOCK = "audit_sealer"
+SEALER = "audit_sealer"
+RETENTION = "audit_retention"
 _ASK_SECONDS = 10.0
 
 
 class Lease:
-    """The right to seal, for as long as `held` is entered."""
+    """The right to seal, or to other work of one process, for as long as `held` is entered."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, name: str = SEALER) -> None:
+        """`name`: of the right, which other work than sealing may have, too."""
         self._database = database
+        self._name = name
         self._connection: AsyncConnection | None = None
         self._asked_at = 0.0
 
@@ -28,7 +31,7 @@ class Lease:
         if self._database.dialect == "sqlite":
             yield
             return
-        async with self._database.exclusive(_LOCK, wait=0) as connection:
+        async with self._database.exclusive(self._name, wait=0) as connection:
             self._connection = connection
             try:
                 yield
@@ -44,4 +47,4 @@ class Lease:
         try:
             await self._connection.execute(text("SELECT 1"))
         except exc.SQLAlchemyError as error:
-            raise Unavailable("the session that held the right to seal has ended", retry_after=1) from error
+            raise Unavailable("the session that held this right has ended", retry_after=1) from error
