@@ -124,3 +124,13 @@ def test_the_list_warns_of_ends(run: Run, tmp_path: Path) -> None:
     assert listed.exit_code == 1
     assert "pull.pem ends soon" in listed.stderr
     assert "mapper.pem has ended" in listed.stderr
+
+
+def test_up_takes_no_certificate_for_all_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would claim to be the same one."""
+    monkeypatch.setenv("INTERTIE_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("INTERTIE_TLS_CERTIFICATE", str(tmp_path / "one.pem"))
+    refused = CliRunner().invoke(app, ["up"])
+    assert refused.exit_code == 1
+    assert "set INTERTIE_TLS_DIR" in refused.stderr
+    assert not (tmp_path / "data").exists()

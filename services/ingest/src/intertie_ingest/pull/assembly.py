@@ -184,9 +184,9 @@ def _own_addresses(settings: PullSettings) -> list[tuple[str, int]]:
 
 
 def _own_files(settings: PullSettings) -> list[Path]:
-    """The data directory, and the suite's databases where they are files: no connection may open them, but what lies in
-    the directory's `external`."""
-    files = [settings.data_dir, *settings.embedded_files]
+    """The data directory, that of certificates, and the suite's databases where they are files: no connection may open
+    them, but what lies in the data directory's `external`."""
+    files = [settings.data_dir, *settings.embedded_files, *([settings.tls_dir] if settings.tls_dir else [])]
     for owner in _OWNERS:
         scheme, _, path = settings.database_url_for(owner).partition(":///")
         if scheme.startswith("sqlite"):
