@@ -142,6 +142,8 @@ class GrantExists(AlreadyExists):
 class OtherModule(PermissionDenied):
     """A module may ask for itself only."""
 
+    reason = "MODULE_MISMATCH"
+
 
 class ChangedMeanwhile(Aborted):
     """It was changed by somebody else meanwhile; read it again and retry."""
