@@ -9,6 +9,9 @@ import pymysql
 import pytest
 
 from intertie_chassis.database import Database
+from intertie_chassis.sealing import SealingKey
+from intertie_chassis.sealing_sources import GivenKeys
+from intertie_registry.credentials import Credentials
 from intertie_registry.migrations import MIGRATIONS
 from intertie_registry.model import Actor
 from intertie_registry.stores import Stores
@@ -27,9 +30,15 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def stores(database: Database) -> Stores:
+def credentials() -> Credentials:
+    """What seals credentials in rows, with a key of the test's own."""
+    return Credentials(GivenKeys(SealingKey.new().line()))
+
+
+@pytest.fixture
+def stores(database: Database, credentials: Credentials) -> Stores:
     """The stores on it."""
-    return Stores.on(database, PREFIX, poll_seconds=0.05)
+    return Stores.on(database, PREFIX, poll_seconds=0.05, credentials=credentials)
 
 
 @pytest.fixture
