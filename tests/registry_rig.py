@@ -7,12 +7,12 @@ from typing import Any
 import processes
 from intertie.audit.v1 import audit_pb2, audit_pb2_grpc
 from intertie.mapper.v1 import mapper_pb2, mapper_pb2_grpc
-from intertie.registry.v1 import feed_pb2, feed_pb2_grpc, registry_pb2_grpc
+from intertie.registry.v1 import feed_pb2, feed_pb2_grpc, registry_pb2_grpc, secrets_pb2_grpc
 from intertie_chassis import clients
 from intertie_chassis.errors import IntertieError
 from intertie_chassis.identity import FixedToken, KeyRing, MintedToken, Verifier
 from intertie_chassis.server import Server
-from intertie_registry.__main__ import compose
+from intertie_registry.assembly import compose
 from intertie_registry.settings import RegistrySettings
 
 
@@ -103,6 +103,10 @@ class Installation:
     def stub(self, role: str = "admin") -> registry_pb2_grpc.RegistryServiceStub:
         """RegistryService for a role."""
         return registry_pb2_grpc.RegistryServiceStub(self.channel(role))
+
+    def secrets(self, role: str = "admin") -> secrets_pb2_grpc.SecretsServiceStub:
+        """SecretsService for a role."""
+        return secrets_pb2_grpc.SecretsServiceStub(self.channel(role))
 
     def feed(self, role: str = "service:pull") -> feed_pb2_grpc.RegistryFeedStub:
         """RegistryFeed for a role."""

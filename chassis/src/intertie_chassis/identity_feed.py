@@ -12,6 +12,7 @@ from intertie_chassis.identity import Verifier
 from intertie_chassis.revocations import Revocations
 
 DESCRIPTOR = identity_pb2.DESCRIPTOR.services_by_name["IdentityFeed"]
+add_to_server = identity_pb2_grpc.add_IdentityFeedServicer_to_server
 _LOOK_SECONDS = 0.5
 _SIGN_OF_LIFE = 3.0
 

@@ -12,6 +12,10 @@ from intertie_registry.feed_convert import Trust
 from intertie_registry.model import Actor
 from intertie_registry.stores import Stores
 
+DESCRIPTOR = feed_pb2.DESCRIPTOR.services_by_name["RegistryFeed"]
+add_to_server = feed_pb2_grpc.add_RegistryFeedServicer_to_server
+
+
 #: seconds without a change after which a watcher gets a sign of life
 SIGN_OF_LIFE = 3.0
 #: ingest verifies deliveries by what config_json holds; pull reaches the systems

@@ -11,6 +11,9 @@ from intertie_registry import secrets_convert
 from intertie_registry.model import Actor
 from intertie_registry.secrets_store import SecretsStore
 
+DESCRIPTOR = secrets_pb2.DESCRIPTOR.services_by_name["SecretsService"]
+add_to_server = secrets_pb2_grpc.add_SecretsServiceServicer_to_server
+
 
 def _actor() -> Actor:
     return Actor(current_principal().subject, current_request_id() or "")

@@ -14,6 +14,9 @@ from intertie_registry.clients import Mapper
 from intertie_registry.model import Actor
 from intertie_registry.stores import Stores
 
+DESCRIPTOR = registry_pb2.DESCRIPTOR.services_by_name["RegistryService"]
+add_to_server = registry_pb2_grpc.add_RegistryServiceServicer_to_server
+
 
 def _actor() -> Actor:
     return Actor(current_principal().subject, current_request_id() or "")
