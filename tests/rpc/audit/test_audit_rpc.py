@@ -11,12 +11,13 @@ from sqlalchemy import text
 
 from intertie.audit.v1 import audit_pb2, audit_pb2_grpc
 from intertie.registry.v1 import registry_pb2, registry_pb2_grpc
-from intertie_audit.chain_store import ChainStore
+from intertie_audit import assembly
 from intertie_audit.clients import Systems
 from intertie_audit.export import Export
 from intertie_audit.export_store import ExportStore
 from intertie_audit.migrations import MIGRATIONS
 from intertie_audit.service import DESCRIPTOR, AuditService
+from intertie_audit.settings import AuditSettings
 from intertie_audit.store import Store
 from intertie_audit.tail import Tail
 from intertie_chassis import clients
@@ -111,8 +112,12 @@ async def running(database_url: str, tmp_path: Path) -> AsyncIterator[Installati
     channel = clients.connect(f"127.0.0.1:{registry.port}", MintedToken(keys, "service:audit"))
     audit.resources.push_async_callback(channel.close)
     store = Store(database)
-    export = Export(ChainStore(database), ExportStore(database))
-    service = AuditService(store, Tail(store, most_followers=2), Systems(channel), export)
+    chain = assembly.chain(AuditSettings(data_dir=tmp_path / "data"), database, store)
+    export = Export(chain.links, ExportStore(database))
+    tail = Tail(store, most_followers=2, also_wake=chain.sealer.wake)
+    service = AuditService(store, tail, Systems(channel), export, chain)
+    audit.run_in_background("sealer", chain.sealer.run)
+    audit.resources.push_async_callback(chain.sealer.finish)
     audit.add(audit_pb2_grpc.add_AuditServiceServicer_to_server, service, DESCRIPTOR)
     await audit.start()
     installation = Installation(keys, database, registry, audit)
@@ -139,10 +144,17 @@ async def test_what_a_service_appends_a_viewer_reads(running: Installation) -> N
     assert await running.append(sent, entry()) == 2
     assert await running.append(sent) == 0
     viewer = running.stub("viewer")
-    listed = await viewer.ListEntries(audit_pb2.ListEntriesRequest(delivery_id=sent.delivery_id))
-    (kept,) = listed.logs
+
+    async def sealed() -> audit_pb2.Entry | None:
+        listed = await viewer.ListEntries(audit_pb2.ListEntriesRequest(delivery_id=sent.delivery_id))
+        return listed.logs[0] if listed.logs[0].sequence else None
+
+    kept = await eventually(sealed)
+    assert kept is not None
     assert await viewer.GetEntry(audit_pb2.GetEntryRequest(id=kept.id)) == kept
+    assert kept.sequence == 1
     kept.ClearField("id")
+    kept.ClearField("sequence")
     assert kept == sent
 
 

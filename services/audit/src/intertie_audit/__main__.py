@@ -1,22 +1,29 @@
 """`python -m intertie_audit`: serves the log, or migrates, adopts and describes its table."""
 
+import asyncio
 import sys
 
+import structlog
+
 from intertie.audit.v1 import audit_pb2_grpc
+from intertie_audit import assembly
 from intertie_audit.adopt import plan
-from intertie_audit.chain_store import ChainStore
 from intertie_audit.clients import Systems
 from intertie_audit.denial_entries import keeper
 from intertie_audit.export import Export
 from intertie_audit.export_store import ExportStore
 from intertie_audit.migrations import MIGRATIONS
+from intertie_audit.sealer import Sealer
 from intertie_audit.service import DESCRIPTOR, AuditService
 from intertie_audit.settings import AuditSettings
 from intertie_audit.store import Store
 from intertie_audit.tail import Tail
+from intertie_audit.trigger_store import warnings
 from intertie_chassis import command
 from intertie_chassis.database import Database
 from intertie_chassis.process import Process
+
+_log = structlog.get_logger()
 
 
 async def serve(settings: AuditSettings) -> None:
@@ -26,13 +33,28 @@ async def serve(settings: AuditSettings) -> None:
     database = await Database.open(settings.database_url_for("audit"), table_prefix=settings.table_prefix)
     server.resources.push_async_callback(database.close)
     store = Store(database)
-    tail = Tail(store, most_followers=settings.audit_most_tails)
-    export = Export(ChainStore(database), ExportStore(database))
-    service = AuditService(store, tail, Systems(process.connect("registry")), export)
+    chain = assembly.chain(settings, database, store)
+    tail = Tail(store, most_followers=settings.audit_most_tails, also_wake=chain.sealer.wake)
+    export = Export(chain.links, ExportStore(database))
+    service = AuditService(store, tail, Systems(process.connect("registry")), export, chain)
     server.add(audit_pb2_grpc.add_AuditServiceServicer_to_server, service, DESCRIPTOR)
     server.ready_when("schema", MIGRATIONS.readiness(database, settings.table_prefix))
+    server.resources.push_async_callback(chain.sealer.finish)
+    server.run_in_background("sealer", lambda: _seal(database, chain.sealer))
     server.tell_denials(keeper(store.append, tail.wake))
     await process.run()
+
+
+async def _seal(database: Database, sealer: Sealer) -> None:
+    """Seals, once the tables are there."""
+    ready = MIGRATIONS.readiness(database, database.table_prefix)
+    while True:
+        if await ready() is None:
+            break
+        await asyncio.sleep(1)
+    for warning in await warnings(database):
+        _log.warning(warning)
+    await sealer.run()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Reads the chain and its checkpoints. Nothing here writes: the seal store appends, and nobody updates or deletes."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from intertie_audit.migrations.chain_tables import ChainTables
 from intertie_chassis.database import Database
 
 _IDS_A_LOOK = 1000
+_MOST = 2**63
 
 
 class ChainStore:
@@ -18,6 +20,7 @@ class ChainStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._tables = ChainTables(database.table_prefix)
+        self._blocks: list[tuple[int, int, int]] | None = None
 
     async def end(self) -> Place:
         """The last place of the chain and its head; place 0 with START when there is none."""
@@ -83,6 +86,32 @@ class ChainStore:
                 rows = await connection.execute(select(chain.entry_id, chain.sequence).where(chain.entry_id.in_(some)))
                 places.update((row.entry_id, row.sequence) for row in rows.all())
         return places
+
+    async def places(self, entry_ids: Sequence[int]) -> dict[int, int]:
+        """The same, and of a row that was found in the log the place of its block."""
+        places = await self.sequences(entry_ids)
+        if len(places) < len(entry_ids):
+            for number in entry_ids:
+                place = await self._block_of(number) if number not in places else None
+                if place is not None:
+                    places[number] = place
+        return places
+
+    async def _block_of(self, number: int) -> int | None:
+        if self._blocks is None:
+            chain = self._tables.chain.c
+            query = select(chain.sequence, func.substr(chain.canonical, 1, 200))
+            query = query.where(chain.entry_id.is_(None), chain.kind == FOUND).order_by(chain.sequence)
+            async with self._database.read() as connection:
+                rows = (await connection.execute(query)).all()
+            spans = [(sequence, block_span(bytes(start))) for sequence, start in rows]
+            blocks = [(span[0], span[1], sequence) for sequence, span in spans if span is not None]
+            if await self.newest_entry():  # blocks come before all entries, so there will be no more of them
+                self._blocks = blocks
+        else:
+            blocks = self._blocks
+        index = bisect_right(blocks, (number, _MOST, _MOST)) - 1
+        return blocks[index][2] if index >= 0 and number <= blocks[index][1] else None
 
     async def checkpoints(self, limit: int = 1000, *, before: int | None = None) -> list[Checkpoint]:
         """At most `limit` checkpoints, the newest first, of places below `before`. Rows that nothing can be read from

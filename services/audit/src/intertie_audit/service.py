@@ -1,13 +1,15 @@
 """AuditService: appends to the log and shows it."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
 import grpc
 
 from intertie.audit.v1 import audit_pb2, audit_pb2_grpc
-from intertie_audit import convert, export_convert
+from intertie_audit import chain_convert, convert, export_convert
+from intertie_audit.assembly import Chain
 from intertie_audit.clients import Systems
 from intertie_audit.export import Export
 from intertie_audit.model import SystemFilter
@@ -15,17 +17,21 @@ from intertie_audit.store import Store
 from intertie_audit.tail import Tail
 
 DESCRIPTOR = audit_pb2.DESCRIPTOR.services_by_name["AuditService"]
+_VERIFICATIONS = 2
+"""At once; each takes a core. Others wait."""
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class AuditService(audit_pb2_grpc.AuditServiceServicer):
     """The methods of the contract."""
 
-    def __init__(self, store: Store, tail: Tail, systems: Systems, export: Export) -> None:
+    def __init__(self, store: Store, tail: Tail, systems: Systems, export: Export, chain: Chain) -> None:
         self._store = store
         self._tail = tail
         self._systems = systems
         self._export = export
+        self._chain = chain
+        self._verifying = asyncio.Semaphore(_VERIFICATIONS)
 
     async def AppendEntries(
         self, request: audit_pb2.AppendEntriesRequest, context: Context
@@ -45,13 +51,17 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         chosen = convert.list_filter(request, await self._system(request.system))
         page = await self._store.page(chosen, limit=limit, offset=offset, before_id=before_id)
         names = await self._systems.names() if convert.are_unnamed(page.entries) else {}
-        return convert.list_response(request, page.entries, page.has_more, names)
+        answer = convert.list_response(request, page.entries, page.has_more, names)
+        await self._place(answer.logs)
+        return answer
 
     async def GetEntry(self, request: audit_pb2.GetEntryRequest, context: Context) -> audit_pb2.Entry:
         """One entry."""
         entry = await self._store.get(convert.entry_number(request))
         names = await self._systems.names() if convert.are_unnamed([entry]) else {}
-        return convert.entry_message(entry, names)
+        answer = convert.entry_message(entry, names)
+        await self._place([answer])
+        return answer
 
     async def TailEntries(
         self, request: audit_pb2.TailEntriesRequest, context: Context
@@ -85,6 +95,29 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         if outline.checkpoint is not None:
             answer.checkpoint.CopyFrom(export_convert.checkpoint(outline.checkpoint))
         yield answer
+
+    async def VerifyChain(
+        self, request: audit_pb2.VerifyChainRequest, context: Context
+    ) -> AsyncIterator[audit_pb2.VerifyChainResponse]:
+        """Tells how far it is about every 2000 links, and last the verdict."""
+        scope = chain_convert.scope(request)
+        async with self._verifying, aclosing(self._chain.verification.run(scope)) as parts:
+            async for progress in parts:
+                yield chain_convert.progress_message(progress)
+
+    async def ListChainCheckpoints(
+        self, request: audit_pb2.ListChainCheckpointsRequest, context: Context
+    ) -> audit_pb2.ListChainCheckpointsResponse:
+        """A page of checkpoints, the newest first, with the keys that verify them."""
+        limit, before = chain_convert.checkpoints_page(request)
+        found = await self._chain.links.checkpoints(limit + 1, before=before)
+        return chain_convert.checkpoints_response(request, found, limit, self._chain.keys.jwks_json)
+
+    async def _place(self, messages: Sequence[audit_pb2.Entry]) -> None:
+        """Says where in the chain the entries are."""
+        places = await self._chain.links.places([message.id for message in messages])
+        for message in messages:
+            message.sequence = places.get(message.id, 0)
 
     async def _system(self, name: str) -> SystemFilter | None:
         return await self._systems.filter(name) if name else None

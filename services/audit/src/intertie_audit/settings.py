@@ -1,5 +1,7 @@
 """What audit reads from its environment beside what all processes read."""
 
+from pathlib import Path
+
 from pydantic import Field
 
 from intertie_chassis.settings import Settings
@@ -17,4 +19,14 @@ class AuditSettings(Settings):
         le=36_500,
         description="Days that the payloads of entries are kept; their digests stay in the chain, and the entries "
         "themselves for ever. 0: payloads are kept for ever, too.",
+    )
+    audit_signing_key: Path | None = Field(
+        None,
+        description="File of the Ed25519 key, a private JSON Web Key, that signs the audit chain's checkpoints. Unset: "
+        "`keys/audit.jwk` of the data directory, made at the first start. Several audit processes need the same one.",
+    )
+    audit_anchor: Path | None = Field(
+        None,
+        description="File to which the audit chain's checkpoints are appended, outside of the database: put it where "
+        "whoever can change the database cannot. Unset: `anchor/audit.jsonl` of the data directory.",
     )

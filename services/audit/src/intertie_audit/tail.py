@@ -8,7 +8,7 @@ missing number is therefore awaited for longer than any transaction lasts; then 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from intertie_audit.errors import TooManyTails
 from intertie_audit.model import Entry, EntryFilter, SystemFilter
@@ -60,8 +60,10 @@ class Gaps:
 class Tail:
     """Wakes those who follow the log."""
 
-    def __init__(self, store: Store, *, most_followers: int = 64) -> None:
+    def __init__(self, store: Store, *, most_followers: int = 64, also_wake: Callable[[], None] | None = None) -> None:
+        """`also_wake`: who else is told that entries were appended."""
         self._store = store
+        self._also_wake = also_wake
         self._most_followers = most_followers
         self._appended = asyncio.Event()
         self.followers = 0
@@ -71,6 +73,8 @@ class Tail:
         """Says that entries were appended."""
         self._appended.set()
         self._appended = asyncio.Event()
+        if self._also_wake is not None:
+            self._also_wake()
 
     async def follow(
         self, system: SystemFilter | None = None, *, last: int = 0, after_id: int | None = None
