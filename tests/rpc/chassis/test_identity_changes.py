@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing
 from functools import partial
@@ -59,8 +60,10 @@ async def test_a_running_server_refuses_what_is_revoked(echo: Any, keys: KeyRing
     assert (await echo.method("Say", other)(Text(value="b"))).value == "b"
 
 
-@pytest.mark.parametrize("how", ["revoked", "withdrawn"])
-async def test_an_open_stream_ends_with_its_token(echo: Any, keys: KeyRing, how: str) -> None:
+@pytest.mark.parametrize("how", ["revoked", "withdrawn", "expired"])
+async def test_an_open_stream_ends_with_its_token(
+    echo: Any, keys: KeyRing, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ended, go_on = asyncio.Event(), asyncio.Event()
 
     async def twice(request: Any, _context: Any) -> AsyncIterator[Any]:
@@ -72,7 +75,7 @@ async def test_an_open_stream_ends_with_its_token(echo: Any, keys: KeyRing, how:
             ended.set()
 
     echo.servicer.answers = twice
-    token, key = keys.issue("viewer"), keys.listed_keys()[0].id
+    token, key = keys.issue("viewer", days=1), keys.listed_keys()[0].id
     async with connect(f"127.0.0.1:{echo.port}", FixedToken(token)) as channel:
         doomed = echo.method("Count", channel)(Text(value="a"))
         await anext(doomed)
@@ -82,8 +85,11 @@ async def test_an_open_stream_ends_with_its_token(echo: Any, keys: KeyRing, how:
         await anext(kept)
         if how == "withdrawn":
             _beside(keys).withdraw(key)
-        else:
+        elif how == "revoked":
             _beside(keys).revoke([_token_id(keys, token)])
+        else:
+            later = time.time() + 2 * 86_400
+            monkeypatch.setattr(time, "time", lambda: later)
         with pytest.raises(Unauthenticated):
             async with asyncio.timeout(EFFECTIVE):
                 await anext(doomed)
