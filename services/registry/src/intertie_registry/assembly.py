@@ -2,6 +2,7 @@
 
 from intertie_chassis import identity_feed, sealing_sources
 from intertie_chassis.database import Database
+from intertie_chassis.errors import StartupError
 from intertie_chassis.process import Process
 from intertie_chassis.server import Server
 from intertie_registry import audit_convert, feed_service, secrets_service, service
@@ -16,14 +17,17 @@ from intertie_registry.stores import Stores
 async def compose(settings: RegistrySettings) -> Server:
     """The registry's server with all that it needs, not yet started."""
     process, prefix = Process("registry", settings, settings.registry_listen), settings.table_prefix
-    server = process.server
+    server, credentials = process.server, _credentials(settings)
     database = await Database.open(settings.database_url_for("registry"), table_prefix=prefix)
     server.resources.push_async_callback(database.close)
     mapper = Mapper(process.connect("mapper"))
     audit = Audit(process.connect("audit"))
-    credentials = _credentials(settings)
     stores = Stores.on(database, prefix, poll_seconds=settings.registry_poll_seconds, credentials=credentials)
-    await stores.secrets.require_right_keys()
+    try:
+        await stores.secrets.require_right_keys()
+    except StartupError:
+        await server.resources.aclose()
+        raise
     server.add(service.add_to_server, service.RegistryService(stores, mapper), service.DESCRIPTOR)
     server.add(feed_service.add_to_server, feed_service.RegistryFeed(stores), feed_service.DESCRIPTOR)
     secrets = secrets_service.SecretsService(stores.secrets)
