@@ -28,7 +28,7 @@ _log = structlog.get_logger()
 _MINUTE = 60.0
 _PERIOD = 1.0
 _LONGEST_PAUSE = 5.0
-_LAST_SECONDS = 2.0
+_LAST_SECONDS = 5.0
 _MOST_WAITING = 256
 _MOST_SUBJECT = 255
 
@@ -164,7 +164,7 @@ async def tell(denials: Denials, hand: Hand) -> None:
 
 
 async def tell_last(denials: Denials, hand: Hand) -> None:
-    """Hands on all that is left, within two seconds: a stopping process waits for nobody who is away."""
+    """Hands on all that is left, within five seconds: a stopping process waits for nobody who is away."""
     try:
         async with asyncio.timeout(_LAST_SECONDS):
             await _hand_on(denials, hand, everything=True)

@@ -1,6 +1,7 @@
 """TLS between processes: who gets in, for whom a certificate speaks, and certificates that change while calls go on."""
 
 import asyncio
+import contextlib
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -201,6 +202,8 @@ async def _serial(port: int, certs: Path) -> int:
         return x509.load_der_x509_certificate(shown).serial_number
     finally:
         writer.close()
+        with contextlib.suppress(OSError):  # the server may hang up first, since nothing follows
+            await writer.wait_closed()
 
 
 @pytest.fixture

@@ -12,7 +12,10 @@ from intertie_audit.clients import Systems
 from intertie_audit.denial_entries import keeper
 from intertie_audit.export import Export
 from intertie_audit.export_store import ExportStore
+from intertie_audit.lease_store import RETENTION, Lease
 from intertie_audit.migrations import MIGRATIONS
+from intertie_audit.retention import Retention
+from intertie_audit.retention_store import RetentionStore
 from intertie_audit.sealer import Sealer
 from intertie_audit.service import DESCRIPTOR, AuditService
 from intertie_audit.settings import AuditSettings
@@ -35,23 +38,36 @@ async def serve(settings: AuditSettings) -> None:
     store = Store(database)
     chain = assembly.chain(settings, database, store)
     tail = Tail(store, most_followers=settings.audit_most_tails, also_wake=chain.sealer.wake)
-    export = Export(chain.links, ExportStore(database))
+    export = Export(chain.links, ExportStore(database), chain.sealer.sign_now)
+    retention = Retention(
+        RetentionStore(database), chain.seals, Lease(database, RETENTION), settings.audit_payload_days
+    )
     service = AuditService(store, tail, Systems(process.connect("registry")), export, chain)
     server.add(audit_pb2_grpc.add_AuditServiceServicer_to_server, service, DESCRIPTOR)
     server.ready_when("schema", MIGRATIONS.readiness(database, settings.table_prefix))
     server.resources.push_async_callback(chain.sealer.finish)
     server.run_in_background("sealer", lambda: _seal(database, chain.sealer))
+    server.run_in_background("retention", lambda: _forget(database, retention))
     server.tell_denials(keeper(store.append, tail.wake))
     await process.run()
 
 
+async def _forget(database: Database, retention: Retention) -> None:
+    """Drops payloads that have expired, once the tables are there."""
+    await _tables(database)
+    await retention.run()
+
+
+async def _tables(database: Database) -> None:
+    """Waits for the tables."""
+    ready = MIGRATIONS.readiness(database, database.table_prefix)
+    while await ready() is not None:  # noqa: ASYNC110 - what is awaited lies outside of this process
+        await asyncio.sleep(1)
+
+
 async def _seal(database: Database, sealer: Sealer) -> None:
     """Seals, once the tables are there."""
-    ready = MIGRATIONS.readiness(database, database.table_prefix)
-    while True:
-        if await ready() is None:
-            break
-        await asyncio.sleep(1)
+    await _tables(database)
     for warning in await warnings(database):
         _log.warning(warning)
     await sealer.run()
