@@ -1,5 +1,6 @@
 """What GitHub and Stripe document, signed as they sign it, lands in tables through nested paths and expressions."""
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -132,3 +133,30 @@ def _like(name: str) -> tuple[str, list[str]]:
 
 def _accepted(answer: httpx.Response) -> Any:
     return answer.status_code == 202 and answer.json()
+
+
+async def test_sealed_secrets_are_rotated_while_deliveries_flow(suite: Suite, system: str) -> None:
+    """No delivery is refused meanwhile; the command tells what it did, and no clear secret stands in a row."""
+    suite.add_system(system, {"webhook_auth": "github", "webhook_secret": SECRET})
+    [stored] = suite.sql(
+        "registry",
+        "SELECT c.config_json AS config FROM campaign_department_external_system_connections c "
+        "JOIN campaign_department_external_systems s ON s.id = c.system_id WHERE s.system_name = %s",
+        [system],
+    )
+    assert json.loads(stored["config"])["webhook_secret"].startswith("sealed:v1:")
+    before = json.loads(suite.cli("secrets", "status", "--json").stdout)
+    rotating = asyncio.create_task(
+        asyncio.to_thread(suite.cli, "secrets", "rotate", "--new-key", "--drop-old-keys", "--json")
+    )
+    answers = []
+    while not rotating.done() or len(answers) < 20:
+        delivery = f"{system}-{len(answers)}"
+        answers.append(await asyncio.to_thread(_github, suite, system, "ping", delivery, b'{"zen":"Keep it simple."}'))
+    progress = json.loads((await rotating).stdout)
+    assert {answer.status_code for answer in answers} == {200}
+    assert (progress["problems"], progress["connections_done"]) == ([], progress["connections_total"])
+    after = json.loads(suite.cli("secrets", "status", "-o", "json").stdout)
+    assert progress["changed"] == before["sealed"] == after["sealed"]
+    assert [key["key_id"] for key in after["keys"]] == [progress["key_id"]] != [key["key_id"] for key in before["keys"]]
+    assert suite.get("/secrets")["keys"][0]["key_id"] == progress["key_id"]
