@@ -1,17 +1,33 @@
 """Reads the chain and its checkpoints. Nothing here writes: the seal store appends, and nobody updates or deletes."""
 
+import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row, func, select
 
-from intertie_audit.chain import EXPIRED, FOUND, START, Checkpoint, Link, Place, block_span, read_checkpoint
+from intertie_audit.chain import (
+    EXPIRED,
+    FOUND,
+    NO_DIGEST,
+    START,
+    BlockRow,
+    Checkpoint,
+    Link,
+    Place,
+    block_rows,
+    block_span,
+    read_checkpoint,
+)
 from intertie_audit.migrations.chain_tables import ChainTables
 from intertie_chassis.database import Database
 
 _IDS_A_LOOK = 1000
 _MOST = 2**63
+_DIGESTS = re.compile(rb'(null|"[0-9a-f]{64}"),(null|"[0-9a-f]{64}")\]$')
+_DIGESTS_BYTES = 140
+"""More than the digests at the end of canonical bytes have."""
 
 
 class ChainStore:
@@ -97,6 +113,27 @@ class ChainStore:
                     places[number] = place
         return places
 
+    async def sealed_payloads(self, places: Mapping[int, int]) -> dict[int, tuple[bool, bool]]:
+        """Whether the rows of these numbers, at these places, had a request and a response when they were sealed."""
+        chain = self._tables.chain.c
+        found: dict[int, tuple[bool, bool]] = {}
+        async with self._database.read() as connection:
+            end = func.substr(chain.canonical, -_DIGESTS_BYTES)
+            query = select(chain.entry_id, end).where(chain.entry_id.in_(sorted(places)))
+            for number, canonical in (await connection.execute(query)).all():
+                match = _DIGESTS.search(bytes(canonical))
+                if match is not None:
+                    found[number] = match[1] != b"null", match[2] != b"null"
+            blocks = {place for number, place in places.items() if number not in found}
+            for place in sorted(blocks):
+                raw = await connection.scalar(
+                    select(chain.canonical).where(chain.sequence == place, chain.kind == FOUND)
+                )
+                for row in _rows_of(raw or b""):
+                    if places.get(row.entry_id) == place:
+                        found[row.entry_id] = row.request != NO_DIGEST, row.response != NO_DIGEST
+        return found
+
     async def _block_of(self, number: int) -> int | None:
         if self._blocks is None:
             chain = self._tables.chain.c
@@ -136,6 +173,13 @@ class ChainStore:
         """The place of the newest checkpoint; 0 when there is none."""
         async with self._database.read() as connection:
             return int(await connection.scalar(select(func.max(self._tables.checkpoints.c.sequence))) or 0)
+
+
+def _rows_of(canonical: bytes) -> list[BlockRow]:
+    try:
+        return block_rows(canonical)
+    except ValueError:
+        return []
 
 
 def _link(row: Row[Any]) -> Link:

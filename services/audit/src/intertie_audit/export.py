@@ -8,7 +8,7 @@ look sealed, whoever exports it.
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 
-from intertie_audit.chain import ENTRY, FOUND, Checkpoint, Link, Place, block_rows, leaf
+from intertie_audit.chain import ENTRY, FOUND, NO_DIGEST, Checkpoint, Link, Place, block_rows, leaf, values_of
 from intertie_audit.chain_store import ChainStore
 from intertie_audit.errors import ChainBroken
 from intertie_audit.export_store import ExportStore
@@ -45,6 +45,8 @@ class Part:
     #: as it was sealed; None of what was not chosen
     canonical: bytes | None = None
     entry: Entry | None = None
+    #: whether the entry had a request and a response when it was sealed
+    had_payloads: tuple[bool, bool] = (False, False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,8 @@ class Export:
             for link in links:
                 if link.sequence != place + 1:
                     break
+                if not isinstance(link.canonical, bytes):  # an SQLite file keeps whatever somebody puts there
+                    raise ChainBroken(metadata={"sequence": str(link.sequence)})
                 place = link.sequence
                 if link.kind == FOUND and place <= outline.last:
                     async for part in self._block(link, wanted):
@@ -121,20 +125,30 @@ class Export:
     def _part(self, link: Link, wanted: Wanted, outline: Outline, entries: dict[int, Entry]) -> Part:
         entry = entries.get(link.entry_id) if link.kind == ENTRY and link.entry_id is not None else None
         is_chosen = link.sequence <= outline.last and (wanted.is_all or entry is not None)
-        return Part(link.sequence, leaf(link.canonical), link.canonical if is_chosen else None, entry)
+        had = _had_payloads(link.canonical) if entry is not None else (False, False)
+        return Part(link.sequence, leaf(link.canonical), link.canonical if is_chosen else None, entry, had)
 
     async def _block(self, link: Link, wanted: Wanted) -> AsyncGenerator[Part]:
         try:
-            numbers = [row.entry_id for row in block_rows(link.canonical)]
+            rows = {row.entry_id: row for row in block_rows(link.canonical)}
         except ValueError:
-            numbers = []  # whoever checks finds that the link is not what was sealed
-        entries = await self._entries.chosen(numbers, wanted.filter)
+            rows = {}  # whoever checks finds that the link is not what was sealed
+        entries = await self._entries.chosen(list(rows), wanted.filter)
         is_given = bool(entries) or wanted.is_all
         yield Part(link.sequence, leaf(link.canonical), link.canonical if is_given else None)
-        chosen = [number for number in numbers if number in entries]
+        chosen = [number for number in rows if number in entries]
         for start in range(0, len(chosen), _LINKS_A_LOOK):
             some = chosen[start : start + _LINKS_A_LOOK]
             fields = await self._entries.fields(some)
             for number in some:
                 if number in fields:
-                    yield Part(link.sequence, None, fields[number], entries[number])
+                    had = rows[number].request != NO_DIGEST, rows[number].response != NO_DIGEST
+                    yield Part(link.sequence, None, fields[number], entries[number], had)
+
+
+def _had_payloads(canonical: bytes) -> tuple[bool, bool]:
+    try:
+        request, response = values_of(canonical)[-2:]
+    except ValueError:
+        return False, False
+    return request is not None, response is not None

@@ -2,11 +2,8 @@
 
 from collections.abc import Mapping
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from intertie.audit.v1 import audit_pb2
 from intertie_audit import convert
-from intertie_audit.chain import Checkpoint
 from intertie_audit.export import Outline, Part, Wanted
 from intertie_audit.model import SystemFilter
 from intertie_chassis.errors import InvalidArgument
@@ -51,21 +48,9 @@ def link(part: Part, names: Mapping[int, str]) -> audit_pb2.ChainLink:
     if part.entry is not None:
         message.entry.CopyFrom(convert.entry_message(part.entry, names))
         message.entry.sequence = part.sequence
-        for name in ("request_payload", "response_payload"):
-            raw = (getattr(part.entry, name) or "").encode()
+        for name, had_one in zip(("request_payload", "response_payload"), part.had_payloads, strict=True):
+            payload = getattr(part.entry, name)
+            raw = (payload or "").encode()
             setattr(message.entry, name, raw if len(raw) <= _MOST_PAYLOAD else b"")
+            message.entry.is_payload_expired |= had_one and payload is None
     return message
-
-
-def checkpoint(made: Checkpoint) -> audit_pb2.ChainCheckpoint:
-    """A signed checkpoint."""
-    created_at = Timestamp()
-    created_at.FromDatetime(made.created_at)
-    return audit_pb2.ChainCheckpoint(
-        sequence=made.sequence,
-        head=made.head.hex(),
-        created_at=created_at,
-        key_id=made.key_id,
-        signed_text=made.text,
-        signature=made.signature,
-    )

@@ -1,6 +1,7 @@
 """Reads what an export takes from the log: the rows that its filters choose, and the fields of those without a link."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import or_, select, text
 
@@ -30,7 +31,7 @@ class ExportStore:
             for start in range(0, len(ids), _IDS_A_LOOK):
                 some = ids[start : start + _IDS_A_LOOK]
                 query = select(self._logs).where(self._logs.c.id.in_(some), *conditions)
-                found |= {row.id: Entry(**row._mapping) for row in (await connection.execute(query)).all()}
+                found |= {row.id: _entry(row._mapping) for row in (await connection.execute(query)).all()}
         return found
 
     async def fields(self, ids: Sequence[int]) -> dict[int, bytes]:
@@ -44,3 +45,12 @@ class ExportStore:
                 rows = (await connection.execute(query)).all()
                 found |= {number: projection_store.normal(bytes(fields)) for number, fields in rows}
         return found
+
+
+def _entry(row: Mapping[Any, Any]) -> Entry:
+    """The entry; what an SQLite file has for a payload that is no text is shown as one, and is not what was sealed."""
+    values = dict(row)
+    for name in ("request_payload", "response_payload"):
+        if values[name] is not None and not isinstance(values[name], str):
+            values[name] = repr(values[name])
+    return Entry(**values)

@@ -93,7 +93,7 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
                 answer.links.append(link)
                 size += link.ByteSize()
         if outline.checkpoint is not None:
-            answer.checkpoint.CopyFrom(export_convert.checkpoint(outline.checkpoint))
+            answer.checkpoint.CopyFrom(chain_convert.checkpoint_message(outline.checkpoint))
         yield answer
 
     async def VerifyChain(
@@ -114,10 +114,19 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         return chain_convert.checkpoints_response(request, found, limit, self._chain.keys.jwks_json)
 
     async def _place(self, messages: Sequence[audit_pb2.Entry]) -> None:
-        """Says where in the chain the entries are."""
+        """Says where in the chain the entries are, and which of them lack a payload that was sealed."""
         places = await self._chain.links.places([message.id for message in messages])
+        lacking: dict[int, int] = {}
         for message in messages:
             message.sequence = places.get(message.id, 0)
+            if message.sequence and not (message.request_payload and message.response_payload):
+                lacking[message.id] = message.sequence
+        sealed = await self._chain.links.sealed_payloads(lacking) if lacking else {}
+        for message in messages:
+            request, response = sealed.get(message.id, (False, False))
+            message.is_payload_expired = (request and not message.request_payload) or (
+                response and not message.response_payload
+            )
 
     async def _system(self, name: str) -> SystemFilter | None:
         return await self._systems.filter(name) if name else None
