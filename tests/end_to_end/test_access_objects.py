@@ -257,3 +257,9 @@ async def test_a_change_of_a_grant_counts_everywhere_within_five_seconds(suite: 
     assert datetime.now(UTC) >= ends
     assert suite.request("DELETE", f"/grants/{number}").status_code == 200
     await become("PERMISSION_DENIED")
+
+    def is_told() -> bool:
+        entries = suite.get("/logs", query_type="access", limit=1000)["logs"]
+        return any(entry["request_payload"]["reason"] == "GRANT_EXPIRED" for entry in entries)
+
+    await eventually(is_told)
