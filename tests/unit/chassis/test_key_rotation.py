@@ -288,6 +288,8 @@ def test_a_command_that_is_cut_off_anywhere_leaves_a_directory_that_works(
         assert verifier.verify(ring.admin_token()).role == "admin"
         assert verifier.verify(ring.mint("service:mapper")).name == "mapper"
         assert [verifier.verify(token).role for token in held] == ["operator"] * len(held)
+        # What the journal says of the key has come true.
+        assert list(Journal(key_files.KeyFiles(data)).history().rotated)[-1] == _signing(ring)
         COMMANDS[command](ring)
         ring.ensure()
         assert Verifier(ring.jwks_path).verify(ring.admin_token()).role == "admin"
