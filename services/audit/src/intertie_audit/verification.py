@@ -68,7 +68,7 @@ class Progress:
 
 
 class _Told:
-    """Findings in the order in which they are told, counted beyond the bound."""
+    """Findings in the order of their places, as far as they are told at all; counted beyond that."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -76,13 +76,18 @@ class _Told:
         self.count = 0
 
     def add(self, findings: Sequence[Finding]) -> None:
+        """Takes these."""
         room = max(0, self._most - self.count)
         self._waiting += findings[:room]
         self.count += len(findings)
 
-    def take(self) -> list[Finding]:
-        waiting, self._waiting = self._waiting, []
-        return waiting
+    def take(self, before: int | None = None) -> list[Finding]:
+        """What is to be told now, of places before this one."""
+        # Findings about no place of the chain come last.
+        ordered = sorted(self._waiting, key=lambda one: (one.sequence == 0, one.sequence))
+        told = [one for one in ordered if before is None or 0 < one.sequence < before]
+        self._waiting = ordered[len(told) :]
+        return told
 
 
 class Verification:
@@ -125,10 +130,13 @@ class Verification:
                 break
             position = part.position
             found = await self._compare(walk, comparison, part, extra)
-            # The newest finding of the walk may still grow.
-            told.add([*walk.findings[given:-1], *found])
+            told.add(found)
+            # The newest finding of the walk may still grow; what lies behind it is told with it.
+            told.add(walk.findings[given:-1])
             given = max(given, len(walk.findings) - 1)
-            yield Progress(walk.verified, total, told.take())
+            yield Progress(
+                walk.verified, total, told.take(walk.findings[-1].sequence if walk.findings else position + 1)
+            )
         walk.finish(last)
         told.add(walk.findings[given:])
         first_head = walk.first_head or await self._links.head_at(1) or b""
