@@ -35,7 +35,10 @@ async def adopt(plan: Plan) -> None:
         "a push names its mapping, so the name must say which",
     )
     plan.add_column("module_system_mappings", "expires_at", "TIMESTAMP NULL", "a grant may end by itself")
-    reason = "a sealed credential is longer than a clear one; what is there stays as it is"
+    reason = (
+        "what is there stays in clear text, but what is written through the suite is sealed, which is longer: set "
+        "INTERTIE_SECRETS_SEALING=off for as long as another application reads this column"
+    )
     plan.modify_column("external_system_connections", "db_password", reason, type="text")
     plan.modify_column("external_system_connections", "api_auth_token", reason, type="mediumtext")
     tables = Tables.of(plan.prefix)

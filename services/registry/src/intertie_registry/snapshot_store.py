@@ -125,7 +125,7 @@ class SnapshotStore:
         """Say how many credentials stand in clear text: at first, and when there are more."""
         count = sum(opened.standing_clear for opened in self._opened.values())
         if count > self._most_clear and self._credentials.source is not None:
-            remedy = "`intertie secrets seal` encrypts them"
+            remedy = "`intertie secrets seal` encrypts them, unless another application reads them"
             _log.warning(
                 "credentials stand in clear text in the database",
                 count=count,
