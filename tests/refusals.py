@@ -20,6 +20,8 @@ OVERLAP = {
 }
 KINDS: dict[str, dict[str, Any]] = {
     "secret": {"webhook_secret": SECRET},
+    "second_secret": {"webhook_secret": SECRET},
+    "third_secret": {"webhook_secret": SECRET},
     "rotating": {"webhook_secret": SECRET, **OVERLAP},
     "standard": {"webhook_auth": "standard-webhooks", "webhook_secret": STANDARD_SECRET},
     "public": {"webhook_auth": "standard-webhooks", "webhook_secret": PUBLIC_KEY},

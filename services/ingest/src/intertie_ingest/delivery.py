@@ -16,16 +16,17 @@ from intertie_ingest import errors, grants
 from intertie_ingest.admission import NOWHERE
 from intertie_ingest.answers import Answer, AnswerTooLarge
 from intertie_ingest.bodies import document_of
-from intertie_ingest.configuration import CompiledMapping, CompiledSystem, Configuration
+from intertie_ingest.configuration import CompiledMapping, CompiledSystem, Configuration, StoredSystem, closed_system
 from intertie_ingest.delivery_keys import delivery_key, fitting, header_key, repeated, replay_mark
 from intertie_ingest.media_types import MediaType, media_type
 from intertie_ingest.model import Delivery, Greeting, RawDelivery, Route, RoutedRecord
 from intertie_ingest.pushes import Pushed, check_name, pushed_by
 from intertie_ingest.routing import Patience, payload_id, place
-from intertie_ingest.signature_schemes import CLOSED
-from intertie_ingest.signatures import Headers, Mismatch, Repeated, Verified, Verifier
+from intertie_ingest.signatures import Headers, Mismatch, Repeated, Verified
 from intertie_mapping.documents import Document
 
+NOBODY = closed_system(StoredSystem(0, "", False))
+"""Whoever is not there."""
 BY_TOKEN, BY_NOBODY = "token", "none"
 """What verified a delivery, where no secret did."""
 
@@ -137,12 +138,12 @@ class Desk:
         return system.is_active and system.is_push_open and system.terms.allow(peer) and _is_loopback(peer)
 
     def _verify(self, system: CompiledSystem | None, raw: RawDelivery) -> Verified:
-        verifier: Verifier = system.verifier if system is not None and system.is_active else CLOSED
-        # Every refusal has looked at the address once, so that it cannot be told from outside who looks at it.
-        sources = system.terms.sources if system is not None else None
-        allowed = (sources or NOWHERE).allow(raw.peer) or sources is None
+        # Who is not there is like one that lets nobody in, and every refusal has looked at the address once.
+        here = system if system is not None and system.is_active else NOBODY
+        sources = here.terms.sources or NOWHERE
+        allowed = sources.allow(raw.peer) or sources is NOWHERE
         try:
-            return self.configuration.gate.verify(verifier, raw.headers, raw.body, self.now, is_allowed=allowed)
+            return self.configuration.gate.verify(here.verifier, raw.headers, raw.body, self.now, is_allowed=allowed)
         except Mismatch:
             raise (errors.WrongSecret() if allowed else errors.SourceNotAllowed()) from None
         except Repeated as error:
