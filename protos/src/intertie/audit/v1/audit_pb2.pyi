@@ -54,8 +54,8 @@ class Entry(_message.Message):
     system: _builtins.str
     """The system's name when it happened."""
     query_type: _builtins.str
-    """What kind of thing: `webhook`, `push`, `mapping`, `configuration`, `checkpoint`, `replay`, `sync`; for queries `select`, `insert`,
-    `update`, `delete`, `api_get`, `api_post`, `api_put`, `api_delete`.
+    """What kind of thing: `webhook`, `push`, `mapping`, `configuration`, `checkpoint`, `replay`, `sync`, `access`
+    (calls that were refused); for queries `select`, `insert`, `update`, `delete`, `api_get`, `api_post`, `api_put`, `api_delete`.
     """
     query_string: _builtins.str
     """What was asked for: a route, a statement, an endpoint, a mapping's name, `create mapping 7`."""
