@@ -4,11 +4,14 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from intertie_audit.migrations.triggers import triggers
 from suite import PREFIX, SECRET, Suite
 from waiting import eventually
 
@@ -185,6 +188,61 @@ async def test_audit_tail(suite: Suite, system: str) -> None:
             assert tail.wait(20) == 130
         finally:
             tail.kill()
+
+
+async def test_the_log_is_proven(suite: Suite, system: str, tmp_path: Path) -> None:
+    """Verified, exported and checked by the command alone; what somebody changes by SQL is named with its place."""
+    suite.add_system(system)
+    suite.webhook(system, {"id": 1, "title": "=1+1", "date": "2025-01-20"})
+    entries = await eventually(lambda: _sealed(suite, system))
+    keys, anchor, file = tmp_path / "keys.json", tmp_path / "anchor.json", tmp_path / "export"
+    keys.write_text(suite.cli("audit", "keys").stdout)
+    anchor.write_text(suite.cli("audit", "checkpoints", "--limit", "3", "--output", "json").stdout)
+    verified = answer(suite, "audit", "verify", "--anchor", str(anchor))
+    assert (verified["verdict"]["is_intact"], verified["findings"]) == (True, [])
+    assert int(verified["verified"]) >= len(entries)
+
+    exported = answer(suite, "audit", "export", "--system", system, "--format", "csv", "--file", str(file))
+    assert exported["lines"] >= len(entries)
+    checked = answer(suite, "audit", "check", str(file), "--keys", str(keys))
+    assert (checked["is_intact"], checked["lines"], checked["findings"]) == (True, exported["lines"], [])
+    assert checked["signed"] >= int(entries[-1]["sequence"])
+
+    changed = entries[-1]
+    with _unguarded(suite):
+        statement = f"UPDATE {PREFIX}integration_query_logs SET status = %s WHERE id = %s"
+        suite.sql("audit", statement, ["timeout", changed["id"]])
+        try:
+            shown = suite.cli("audit", "verify", check=False)
+        finally:
+            suite.sql("audit", statement, [changed["status"], changed["id"]])
+    assert shown.returncode == 1
+    (finding,) = [line.split() for line in shown.stdout.splitlines() if "_" in line]
+    assert finding[:3] == ["ENTRY_ALTERED", str(changed["sequence"]), str(changed["id"])]
+    assert "NOT INTACT, 1 findings" in shown.stdout
+
+
+def _sealed(suite: Suite, system: str) -> list[Any]:
+    """The entries of a system, all sealed and one of them a delivery's; the newest first."""
+    entries: list[Any] = suite.get("/logs", system=system)["logs"]
+    assert "webhook" in {entry["query_type"] for entry in entries}
+    assert all(int(entry["sequence"]) for entry in entries)
+    return entries
+
+
+@contextmanager
+def _unguarded(suite: Suite) -> Iterator[None]:
+    """Without the triggers on the log, as somebody has it who owns the database."""
+    dialect = "mysql" if suite.database_url else "sqlite"
+    made = {name: text for name, text in triggers(PREFIX, dialect).items() if "query_logs" in name}
+    assert len(made) == 2
+    for name in made:
+        suite.sql("audit", f"DROP TRIGGER {name}")
+    try:
+        yield
+    finally:
+        for text in made.values():
+            suite.sql("audit", text)
 
 
 async def test_a_reader_that_has_enough(suite: Suite) -> None:
