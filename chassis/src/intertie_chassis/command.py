@@ -8,7 +8,8 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import exc
@@ -21,10 +22,24 @@ from intertie_chassis.migrations import Migrations
 from intertie_chassis.settings import Settings
 
 S = TypeVar("S", bound=Settings)
+T = TypeVar("T")
+
+Warn = Callable[[Database], Awaitable[list[str]]]
+"""What an operator should know about the tables of an owner, each in one line; shown by the verb status."""
 
 EXIT_USAGE = 2
 EXIT_UNAVAILABLE = 69
 EXIT_CONFIG = 78
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """A verb that one process has beside those of all."""
+
+    name: str
+    help: str
+    #: gets the settings, gives the exit code
+    run: Callable[[Any], Awaitable[int]]
 
 
 def main(
@@ -36,6 +51,8 @@ def main(
     arguments: list[str] | None = None,
     *,
     module: str | None = None,
+    warn: Warn | None = None,
+    verbs: Sequence[Verb] = (),
 ) -> int:
     """Runs the verb on the command line and gives the process's exit code.
 
@@ -46,12 +63,17 @@ def main(
         adopt: plans what an existing database needs; see `adoption`.
         arguments: instead of the command line, for tests.
         module: what `python -m` runs, when it is not the package that is named like the owner.
+        warn: what the verb status tells beside the state of the tables, once they fit.
+        verbs: more of them.
     """
-    parser = _parser(module or f"intertie_{owner_name}", migrations is not None, adopt is not None)
+    parser = _parser(module or f"intertie_{owner_name}", migrations is not None, adopt is not None, verbs)
     options = parser.parse_args(arguments)
     try:
         settings = settings_type.load()
         logs.configure(owner_name, settings.log_format, settings.log_level)
+        for verb in verbs:
+            if options.verb == verb.name:
+                return _run(verb.run(settings))
         if options.verb == "serve":
             _run(_serve(serve, settings, migrations))
         elif migrations is None:
@@ -59,7 +81,7 @@ def main(
         elif options.verb == "migrate":
             _run(_migrate(settings, migrations))
         elif options.verb == "status":
-            _run(_status(settings, migrations))
+            _run(_status(settings, migrations, warn))
         elif adopt is not None:
             _run(_adopt(settings, migrations, adopt, options.dry_run))
     except (StartupError, IntertieError) as error:
@@ -75,7 +97,7 @@ def main(
     return 0
 
 
-def _parser(module: str, has_tables: bool, can_adopt: bool) -> argparse.ArgumentParser:
+def _parser(module: str, has_tables: bool, can_adopt: bool, more: Sequence[Verb]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m {module}")
     verbs = parser.add_subparsers(dest="verb", metavar="verb", required=False)
     verbs.add_parser("serve", help="answer calls (the default)")
@@ -85,19 +107,25 @@ def _parser(module: str, has_tables: bool, can_adopt: bool) -> argparse.Argument
     if can_adopt:
         verb = verbs.add_parser("adopt", help="take over the tables of an existing deployment")
         verb.add_argument("--dry-run", action="store_true", help="print the statements and change nothing")
+    for one in more:
+        verbs.add_parser(one.name, help=one.help)
     parser.set_defaults(verb="serve", dry_run=False)  # after the verbs, whose own default would be None
     return parser
 
 
-def _run(work: Coroutine[Any, Any, None]) -> None:
+def _run(work: Coroutine[Any, Any, T] | Awaitable[T]) -> T:
     """Runs on uvloop where it is installed."""
+
+    async def whole() -> T:
+        return await work
+
     try:
         import uvloop
     except ImportError:
-        asyncio.run(work)
+        return asyncio.run(whole())
     else:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(work)
+            return runner.run(whole())
 
 
 async def _serve(serve: Callable[[S], Awaitable[None]], settings: S, migrations: Migrations | None) -> None:
@@ -121,7 +149,7 @@ async def _migrate(settings: Settings, migrations: Migrations) -> None:
         await database.close()
 
 
-async def _status(settings: Settings, migrations: Migrations) -> None:
+async def _status(settings: Settings, migrations: Migrations, warn: Warn | None) -> None:
     database = await _open(settings, migrations)
     try:
         state = await migrations.state(database, settings.table_prefix)
@@ -131,6 +159,7 @@ async def _status(settings: Settings, migrations: Migrations) -> None:
             "current": state.current,
             "head": state.head,
             "state": state.state,
+            "warnings": await warn(database) if warn and state.state == "current" else [],
         }
         print(json.dumps(answer))  # noqa: T201
     finally:

@@ -20,7 +20,7 @@ async def show_status(session: Session) -> int:
         session.printer.json(
             [
                 {"owner": each.owner, "dialect": each.dialect, "current": each.current, "head": each.head}
-                | {"state": each.state}
+                | {"state": each.state, "warnings": list(each.warnings)}
                 for each in found
             ]
         )
@@ -30,6 +30,9 @@ async def show_status(session: Session) -> int:
             headings,
             ([each.owner, each.dialect, each.current, each.head, each.state, each.meaning] for each in found),
         )
+        for each in found:
+            for warning in each.warnings:
+                session.printer.note(warning)
     return 0 if all(each.state in ("current", "ahead") for each in found) else 1
 
 

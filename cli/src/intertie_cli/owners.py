@@ -29,6 +29,8 @@ class State:
     current: str
     head: str
     state: str
+    #: what the operator should know, each in one line
+    warnings: tuple[str, ...] = ()
 
     @property
     def meaning(self) -> str:
@@ -79,7 +81,10 @@ async def states(environment: Mapping[str, str], owners: Sequence[str] = OWNERS)
     for outcome in outcomes:
         outcome.raise_for_code()
         told = json.loads(outcome.output.strip().splitlines()[-1])
-        found.append(State(told["owner"], told["dialect"], told["current"] or "", told["head"], told["state"]))
+        warnings = tuple(told.get("warnings", ()))
+        found.append(
+            State(told["owner"], told["dialect"], told["current"] or "", told["head"], told["state"], warnings)
+        )
     return found
 
 

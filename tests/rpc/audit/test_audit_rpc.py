@@ -2,25 +2,31 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
+from pydantic import SecretStr
 from sqlalchemy import text
 
 from intertie.audit.v1 import audit_pb2, audit_pb2_grpc
 from intertie.registry.v1 import registry_pb2, registry_pb2_grpc
 from intertie_audit import assembly
+from intertie_audit.auditor import audited
 from intertie_audit.clients import Systems
 from intertie_audit.export import Export
 from intertie_audit.export_store import ExportStore
 from intertie_audit.migrations import MIGRATIONS
+from intertie_audit.migrations.triggers import triggers
 from intertie_audit.service import DESCRIPTOR, AuditService
 from intertie_audit.settings import AuditSettings
 from intertie_audit.store import Store
 from intertie_audit.tail import Tail
 from intertie_chassis import clients
+from intertie_chassis.chain_format import read_checkpoint
+from intertie_chassis.chain_signatures import ChainPublicKeys
 from intertie_chassis.database import Database
 from intertie_chassis.errors import (
     InvalidArgument,
@@ -62,7 +68,10 @@ Registry.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]
 class Installation:
     """Audit and what it needs, with a stub for each role."""
 
-    def __init__(self, keys: KeyRing, database: Database, registry: Server, audit: Server) -> None:
+    def __init__(
+        self, keys: KeyRing, database: Database, registry: Server, audit: Server, chain: assembly.Chain
+    ) -> None:
+        self.chain = chain
         self.database = database
         self.registry = registry
         self.audit = audit
@@ -120,7 +129,7 @@ async def running(database_url: str, tmp_path: Path) -> AsyncIterator[Installati
     audit.resources.push_async_callback(chain.sealer.finish)
     audit.add(audit_pb2_grpc.add_AuditServiceServicer_to_server, service, DESCRIPTOR)
     await audit.start()
-    installation = Installation(keys, database, registry, audit)
+    installation = Installation(keys, database, registry, audit, chain)
     yield installation
     await installation.close()
 
@@ -292,3 +301,53 @@ async def test_stopping_ends_the_tails(running: Installation) -> None:
 async def _next(tail: Any) -> list[str]:
     async with asyncio.timeout(10):
         return [each.query_string for each in (await anext(aiter(tail))).entries]
+
+
+async def test_the_chain_is_verified(running: Installation, tmp_path: Path) -> None:
+    """Over the wire with progress and verdict, with checkpoints that the caller kept, and by an auditor alone."""
+    await running.append(entry(actor="one"), entry(actor="two"), entry(actor="three"))
+    viewer = running.stub("viewer")
+    running.chain.verification._patience = 0.0
+
+    async def verified(**fields: Any) -> audit_pb2.VerifyChainResponse:
+        *_, last = [answer async for answer in viewer.VerifyChain(audit_pb2.VerifyChainRequest(**fields))]
+        return last
+
+    async def sealed() -> bool:
+        return (await running.chain.links.end()).sequence == 3
+
+    await eventually(sealed)
+    await running.chain.sealer.sign_now()
+    last = await verified()
+    assert (last.verified, last.total) == (3, 3)
+    assert last.verdict.is_intact
+    assert (last.verdict.sequence, last.verdict.checkpoint.sequence, last.verdict.unsealed) == (3, 3, 0)
+    listed = await viewer.ListChainCheckpoints(audit_pb2.ListChainCheckpointsRequest(page_size=1))
+    assert listed.checkpoints[0] == last.verdict.checkpoint
+    keys = ChainPublicKeys(listed.keys)
+    assert keys.verifies(read_checkpoint(listed.checkpoints[0].signed_text, listed.checkpoints[0].signature))
+    settings = AuditSettings(
+        data_dir=tmp_path / "data",
+        audit_database_url=SecretStr(running.database._writer.url.render_as_string(hide_password=False)),
+    )
+    assert await audited(settings) == 0
+    for name in triggers(PREFIX, running.database.dialect):
+        drop = text(f"DROP TRIGGER {name}")
+        await running.database.transaction(partial(_execute, drop))
+    change = text(f"UPDATE {PREFIX}integration_query_logs SET actor = 'nobody' WHERE actor = 'two'")
+    await running.database.transaction(partial(_execute, change))
+    found = [one async for answer in viewer.VerifyChain(audit_pb2.VerifyChainRequest()) for one in answer.findings]
+    assert [(one.kind, one.sequence, one.entry_id) for one in found] == [("ENTRY_ALTERED", 2, 2)]
+    assert (await verified(from_sequence=3)).verdict.is_intact
+    assert not (await verified(to_sequence=2)).verdict.is_intact
+    assert await audited(settings) == 1
+    with pytest.raises(InvalidArgument):
+        await verified(kept_checkpoints=[audit_pb2.ChainCheckpoint(signed_text="intertie", signature=b"x")])
+    with pytest.raises(InvalidArgument):
+        await verified(from_sequence=3, to_sequence=2)
+    with pytest.raises(PermissionDenied):
+        await anext(aiter(running.stub("module:events").VerifyChain(audit_pb2.VerifyChainRequest())))
+
+
+async def _execute(statement: Any, connection: Any) -> None:
+    await connection.execute(statement)

@@ -8,6 +8,7 @@ import structlog
 from intertie.audit.v1 import audit_pb2_grpc
 from intertie_audit import assembly
 from intertie_audit.adopt import plan
+from intertie_audit.auditor import audited
 from intertie_audit.clients import Systems
 from intertie_audit.denial_entries import keeper
 from intertie_audit.export import Export
@@ -74,4 +75,5 @@ async def _seal(database: Database, sealer: Sealer) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command.main("audit", serve, AuditSettings, MIGRATIONS, plan))
+    verify = command.Verb("verify", "verify the chain with the database, the anchor and the public keys alone", audited)
+    sys.exit(command.main("audit", serve, AuditSettings, MIGRATIONS, plan, warn=warnings, verbs=[verify]))

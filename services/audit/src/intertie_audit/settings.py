@@ -11,7 +11,7 @@ class AuditSettings(Settings):
     """The settings of audit."""
 
     audit_most_tails: int = Field(
-        64, ge=1, description="Tails that one process keeps open at once; each looks at the database once a second."
+        default=64, ge=1, description="Tails that one process keeps open at once; each looks at the database once a second."
     )
     audit_payload_days: int = Field(
         400,
@@ -21,12 +21,12 @@ class AuditSettings(Settings):
         "themselves for ever. 0: payloads are kept for ever, too.",
     )
     audit_signing_key: Path | None = Field(
-        None,
+        default=None,
         description="File of the Ed25519 key, a private JSON Web Key, that signs the audit chain's checkpoints. Unset: "
         "`keys/audit.jwk` of the data directory, made at the first start. Several audit processes need the same one.",
     )
     audit_anchor: Path | None = Field(
-        None,
+        default=None,
         description="File to which the audit chain's checkpoints are appended, outside of the database: put it where "
         "whoever can change the database cannot. Unset: `anchor/audit.jsonl` of the data directory.",
     )
