@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import takewhile
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, null, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, exists, null, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intertie_chassis.database import Database
@@ -33,14 +33,6 @@ class Aged:
     #: bytes of the body as it was received
     size: int
     has_body: bool
-
-
-@dataclass(frozen=True, slots=True)
-class AgedCounts:
-    """How much is older than what is kept, needed or not."""
-
-    bodies: int
-    deliveries: int
 
 
 class RetentionStore:
@@ -141,11 +133,3 @@ class RetentionStore:
             return len(ids)
 
         return await self._database.transaction(work)
-
-    async def counts(self, bodies_before: datetime, deliveries_before: datetime) -> AgedCounts:
-        """How much is older than these times."""
-        table = self._tables.deliveries.c
-        bodies = select(func.count()).where(table.received_at < bodies_before, table.body.is_not(None))
-        deliveries = select(func.count()).where(table.received_at < deliveries_before)
-        async with self._database.read() as connection:
-            return AgedCounts(int(await connection.scalar(bodies) or 0), int(await connection.scalar(deliveries) or 0))
