@@ -1,5 +1,7 @@
 """The suite over TLS, with certificates of `intertie certs`: it carries deliveries, and tells whom it turned away."""
 
+import os
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -115,3 +117,12 @@ async def test_who_was_turned_away_stands_in_the_log(encrypted: Suite) -> None:
     by_certificate = await eventually(lambda: entry("ListEntries", "CERTIFICATE_REFUSED"))
     assert (by_certificate["response_status"], by_certificate["actor"]) == (401, "")
     assert by_certificate["request_payload"]["count"] >= 1
+
+
+async def test_a_command_without_certificates_is_told_what_may_be_wrong(encrypted: Suite) -> None:
+    address = encrypted.env["INTERTIE_REGISTRY_ADDRESS"]
+    env = {**os.environ, **encrypted.env, "INTERTIE_TLS_DIR": "", "INTERTIE_REGISTRY_ADDRESS": address}
+    said = subprocess.run(encrypted.command("systems", "list"), env=env, capture_output=True, text=True, timeout=60)
+    assert said.returncode == 1
+    assert f"(registry on {address})" in said.stderr
+    assert "this command speaks clear text" in said.stderr

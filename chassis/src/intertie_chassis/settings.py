@@ -139,6 +139,11 @@ class Settings(BaseSettings):
         return with_async_driver(configured.get_secret_value())
 
     @property
+    def has_tls(self) -> bool:
+        """Whether this process speaks TLS with others."""
+        return bool(self.tls_dir or self.tls_certificate or self.tls_key or self.tls_ca)
+
+    @property
     def embedded_files(self) -> list[Path]:
         """Where the owners' embedded databases are, or would be."""
         return [self.data_dir / name for name in _EMBEDDED_FILES.values()]

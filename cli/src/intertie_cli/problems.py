@@ -29,6 +29,12 @@ def _message(error: IntertieError, session: Session | None) -> str:
             f"{service} does not answer on {address}: is the suite running? Start it with `intertie up`, "
             f"or say with INTERTIE_{service.upper()}_ADDRESS where it is"
         )
+    if isinstance(error, Unavailable) and error.reason == "SERVICE_UNAVAILABLE":
+        speaks = "TLS" if session.settings.has_tls else "clear text"
+        return (
+            f"{error.message} ({service} on {address}). Should it stay so: this command speaks {speaks}; "
+            f"does {service}? See INTERTIE_TLS_DIR"
+        )
     if isinstance(error, Unauthenticated):
         source = "INTERTIE_TOKEN" if session.settings.token is not None else f"the token in {session.settings.data_dir}"
         return (
