@@ -1,4 +1,4 @@
-"""Handshakes and answers of a connection: verified first, answered as it says, bounded; closed when it says nonsense."""
+"""Handshakes and answers of a connection: verified first, answered as it says, bounded; closed by what is nonsense."""
 
 import hashlib
 import hmac
