@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from intertie_chassis.errors import InvalidArgument
 from intertie_chassis.sealing import SealingKey
 from intertie_chassis.sealing_sources import GivenKeys
 from intertie_registry import secrets
+from intertie_registry.changes import KEPT_UNTIL, applied_to_connection
 from intertie_registry.credentials import Credentials, usable
 from intertie_registry.model import Connection, digest
 from intertie_registry.secret_spans import secret_spans
@@ -138,9 +140,22 @@ def test_what_cannot_be_opened_is_kept() -> None:
     assert all(each.is_key_missing for each in opened.unreadable)
     again = stranger.sealed(replace(opened, api_timeout=9), row)
     assert ON.opened(again) == replace(WHOLE, api_timeout=9)
+    moved = replace(opened, api_auth_token=opened.db_password)
+    assert stranger.opened(stranger.sealed(moved, row)).api_auth_token in {each.stored for each in moved.unreadable}
+    assert ON.opened(stranger.sealed(moved, row)).unreadable[0].path == ("api_auth_token",)
     anew = stranger.opened(stranger.sealed(replace(opened, db_password="new"), row))
     assert anew.db_password == "new"
     assert len(anew.unreadable) == len(PATHS) - 1
+
+
+def test_a_secret_that_cannot_be_opened_is_not_kept_beside_a_new_one() -> None:
+    """What stands in its place is known to all who read the row; the new one takes its place."""
+    lost = ON.opened(replace(ON.sealed(replace(WHOLE, config_json='{"webhook_secret":"old"}')), id=8))
+    new = {"config_json": {"webhook_secret": "new"}}
+    with pytest.raises(InvalidArgument, match="none to keep"):
+        applied_to_connection(lost, {**new, KEPT_UNTIL: "2030-01-01T00:00:00Z"})
+    row = ON.sealed(applied_to_connection(lost, new))
+    assert json.loads(ON.opened(row).config_json) == {"webhook_secret": "new"}
 
 
 def test_where_sealing_is_off() -> None:

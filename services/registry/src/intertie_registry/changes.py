@@ -20,6 +20,7 @@ KEPT_UNTIL = "keep_webhook_secret_until"
 
 _DATABASE = ("db_host", "db_port", "db_name")
 _TOKEN_URL = "oauth2_token_url"
+_WEBHOOK_SECRET = ("config_json", "webhook_secret")
 _FIXED = {
     "system": "cannot be changed; create it anew under the other system",
     "module_name": "cannot be changed; create a grant for the other module",
@@ -56,7 +57,7 @@ def applied_to_connection(current: Connection, changes: Changes) -> Connection:
         # What verifies deliveries has nothing to do with where queries go.
         verifying = {key: item for key, item in old.items() if key.startswith("webhook_")}
         old = secrets.redacted({key: item for key, item in old.items() if key not in verifying}) | verifying
-    secret = old.get("webhook_secret")
+    secret = None if _WEBHOOK_SECRET in (lost.path for lost in current.unreadable) else old.get("webhook_secret")
     if "config_json" in values:
         old = secrets.merged(old, values["config_json"])
     if kept_until is not None:

@@ -81,12 +81,13 @@ class Credentials:
             wanted: its values in clear, with its id.
             stored: as it stands in its row, not opened; None when there is no row yet.
         """
-        lost = {each.path: each.stored for each in wanted.unreadable}
+        # Wherever a change may have put it: sealed like a clear text it would become one that all who read rows know.
+        lost = {each.stored for each in wanted.unreadable}
         kept = self._standing_sealed(stored) if stored is not None and not self.is_on else {}
 
         def change(path: Path, text: str) -> str | None:
             sealed = _sealed_in(path, text)
-            if sealed and lost.get(path) == sealed:
+            if sealed in lost:
                 return None
             if self.source is None or not (self.is_on or sealed or kept.get(path) == text):
                 return None
