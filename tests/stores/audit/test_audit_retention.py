@@ -9,11 +9,17 @@ from typing import Any
 import pytest
 from sqlalchemy.dialects import mysql, sqlite
 
-from audit_chain import NOON, Chain, entry
+from audit_chain import NOON, PREFIX, Chain, entry
 from intertie_audit import retention, retention_store
 from intertie_audit.chain import expiry
+from intertie_audit.lease_store import Lease
+from intertie_audit.retention import Retention
 from intertie_audit.retention_store import AgedEntry, RetentionStore
+from intertie_audit.seal_store import SealStore
 from intertie_chassis.clock import utc_now
+from intertie_chassis.database import Database
+from intertie_chassis.errors import PermissionDenied
+from mariadb import MariaDBServer
 
 PAYLOADS = {"request_payload": '{"id": 1}', "response_payload": '{"rows": [1, 2]}'}
 
@@ -123,6 +129,35 @@ async def test_for_ever_is_for_ever(chain: Chain) -> None:
     assert not task.done()
     task.cancel()
     assert await payloads(chain) == [(1, True, True)]
+
+
+async def test_an_account_that_may_not_is_told_how(mariadb_server: MariaDBServer, tmp_path: Path) -> None:
+    """Nothing is lost; with the two columns granted it goes on."""
+    name = mariadb_server.create_database()
+    owner = await Chain.open(mariadb_server.url(name), tmp_path)
+    await owner.append(entry(**PAYLOADS))
+    user, logs = f"keeper_{name[-6:]}", f"`{name}`.`{PREFIX}integration_query_logs`"
+    account = f"'{user}'@'127.0.0.1'"
+
+    def run(*statements: str) -> None:
+        with mariadb_server.connect() as connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+    run(f"CREATE USER {account} IDENTIFIED BY 'only-here'", f"GRANT SELECT, INSERT ON `{name}`.* TO {account}")
+    url = f"mysql://{user}:only-here@127.0.0.1:{mariadb_server.port}/{name}"
+    database = await Database.open(url, table_prefix=PREFIX)
+    keeper = Retention(RetentionStore(database), SealStore(database, owner.keys.mac_keys[0]), Lease(database), 1)
+    with pytest.raises(PermissionDenied, match=r"GRANT UPDATE \(request_payload, response_payload\)"):
+        await keeper.round()
+    assert await payloads(owner) == [(1, True, True)]
+    run(f"GRANT UPDATE (request_payload, response_payload) ON {logs} TO {account}")
+    assert await keeper.round() == 1
+    assert await owner.findings() == []
+    await database.close()
+    await owner.database.close()
+    run(f"DROP USER {account}")
+    mariadb_server.drop_database(name)
 
 
 async def test_the_search_reads_an_index(chain: Chain) -> None:

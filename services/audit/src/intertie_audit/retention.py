@@ -17,7 +17,7 @@ from intertie_audit.lease_store import Lease
 from intertie_audit.retention_store import MOST_DROPPED, AgedEntry, RetentionStore
 from intertie_audit.seal_store import SealStore
 from intertie_chassis.clock import utc_now
-from intertie_chassis.errors import Unavailable
+from intertie_chassis.errors import PermissionDenied, Unavailable
 
 _log = structlog.get_logger()
 _ROUND_SECONDS = 24 * 3600.0
@@ -67,6 +67,9 @@ class Retention:
                 _log.debug("payloads are not dropped here and now", cause=error.message)
                 await asyncio.sleep(_AGAIN_SECONDS)
                 continue
+            except PermissionDenied as error:
+                _log.warning("payloads of the audit log do not expire", cause=error.message)
+                dropped = 0
             if dropped:
                 _log.info("dropped payloads that have expired", entries=dropped)
             await asyncio.sleep(_ROUND_SECONDS)

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, null, or_, select, update
+from sqlalchemy import Select, and_, exc, null, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intertie_audit.migrations.chain_tables import ChainTables
 from intertie_audit.tables import query_logs
 from intertie_chassis.database import Database
+from intertie_chassis.database_errors import is_denied
+from intertie_chassis.errors import PermissionDenied
 
 MOST_ROWS = 500
 """Rows of one look."""
@@ -63,7 +65,10 @@ class RetentionStore:
             return set((await connection.scalars(query)).all())
 
     async def drop_payloads(self, ids: Sequence[int]) -> int:
-        """Drops the payloads of these rows, all else of them stays; gives how many had any."""
+        """Drops the payloads of these rows, all else of them stays; gives how many had any.
+
+        Raises PermissionDenied when the database's account may not.
+        """
         logs = self._logs
         statement = (
             update(logs)
@@ -74,7 +79,15 @@ class RetentionStore:
         async def work(connection: AsyncConnection) -> int:
             return int((await connection.execute(statement)).rowcount)
 
-        return await self._database.transaction(work)
+        try:
+            return await self._database.transaction(work)
+        except exc.DBAPIError as error:
+            if not is_denied(error):
+                raise
+            raise PermissionDenied(
+                f"the account may not drop payloads: GRANT UPDATE (request_payload, response_payload) ON {logs.name} "
+                "mends it, or INTERTIE_AUDIT_PAYLOAD_DAYS=0"
+            ) from error
 
     def _has_payload(self) -> Any:
         return or_(self._logs.c.request_payload.is_not(None), self._logs.c.response_payload.is_not(None))
