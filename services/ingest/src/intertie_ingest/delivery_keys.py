@@ -33,7 +33,7 @@ def delivery_key(rule: KeyRule, headers: Headers, document: Document, verified: 
 def replay_mark(verified: Verified, digest: bytes) -> bytes | None:
     """What a replay of a delivery without a signed key shares with it; 32 bytes. `digest` is its body's SHA-256.
 
-    None where the same body again may say something again (docs/decisions/0014-the-same-signed-bytes-are-one-delivery.md).
+    None where the same body again may say something again (decision 0014).
     """
     if verified.beside_body is None:
         return None
