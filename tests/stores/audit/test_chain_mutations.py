@@ -139,6 +139,27 @@ def test_any_byte_of_a_link(sample: Sample, place: int, column: str, index: int)
     assert [one for one in sample.found(changed) if one[0] != "UNSEALED"] == [("LINK_BROKEN", place, place)]
 
 
+@pytest.mark.parametrize("column", LINK_COLUMNS[2:])
+@pytest.mark.parametrize("value", ["garbage", 5, b"\xff\xfe"], ids=["text", "number", "bytes"])
+def test_a_column_of_another_type(sample: Sample, column: str, value: object) -> None:
+    """SQLite keeps any value in any column: no such thing stops a verification, also at the chain's end."""
+    changed = sample.tables.copy()
+    for place in (5, LENGTH):
+        changed.link(place)[column] = value
+    found = [("LINK_BROKEN", 5, 5), ("LINK_BROKEN", LENGTH, LENGTH)]
+    assert sample.found(changed) == found
+    assert sample.found(changed, scope=Scope(6, 8)) == []
+
+
+@pytest.mark.parametrize("value", [b"\xff\xfe", 7.5], ids=["bytes", "real"])
+def test_a_column_of_an_entry_of_another_type(sample: Sample, value: object) -> None:
+    """Nor in the log."""
+    changed = sample.tables.copy()
+    changed.row(5)["actor"] = value
+    changed.row(6)["request_payload"] = value
+    assert sample.found(changed) == [("ENTRY_ALTERED", 5, 5), ("PAYLOAD_ALTERED", 6, 6)]
+
+
 @settings(max_examples=12)
 @given(place=places, with_row=st.booleans(), with_link=st.booleans())
 def test_deletion(sample: Sample, place: int, with_row: bool, with_link: bool) -> None:

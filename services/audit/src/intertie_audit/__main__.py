@@ -1,12 +1,9 @@
 """`python -m intertie_audit`: serves the log, or migrates, adopts and describes its table."""
 
-import asyncio
 import sys
 
-import structlog
-
 from intertie.audit.v1 import audit_pb2_grpc
-from intertie_audit import assembly
+from intertie_audit import assembly, beside
 from intertie_audit.adopt import plan
 from intertie_audit.auditor import audited
 from intertie_audit.clients import Systems
@@ -17,7 +14,6 @@ from intertie_audit.lease_store import RETENTION, Lease
 from intertie_audit.migrations import MIGRATIONS
 from intertie_audit.retention import Retention
 from intertie_audit.retention_store import RetentionStore
-from intertie_audit.sealer import Sealer
 from intertie_audit.service import DESCRIPTOR, AuditService
 from intertie_audit.settings import AuditSettings
 from intertie_audit.store import Store
@@ -26,8 +22,6 @@ from intertie_audit.trigger_store import warnings
 from intertie_chassis import command
 from intertie_chassis.database import Database
 from intertie_chassis.process import Process
-
-_log = structlog.get_logger()
 
 
 async def serve(settings: AuditSettings) -> None:
@@ -47,31 +41,10 @@ async def serve(settings: AuditSettings) -> None:
     server.add(audit_pb2_grpc.add_AuditServiceServicer_to_server, service, DESCRIPTOR)
     server.ready_when("schema", MIGRATIONS.readiness(database, settings.table_prefix))
     server.resources.push_async_callback(chain.sealer.finish)
-    server.run_in_background("sealer", lambda: _seal(database, chain.sealer))
-    server.run_in_background("retention", lambda: _forget(database, retention))
+    server.run_in_background("sealer", beside.sealing(database, chain.sealer))
+    server.run_in_background("retention", beside.forgetting(database, retention))
     server.tell_denials(keeper(store.append, tail.wake))
     await process.run()
-
-
-async def _forget(database: Database, retention: Retention) -> None:
-    """Drops payloads that have expired, once the tables are there."""
-    await _tables(database)
-    await retention.run()
-
-
-async def _tables(database: Database) -> None:
-    """Waits for the tables."""
-    ready = MIGRATIONS.readiness(database, database.table_prefix)
-    while await ready() is not None:  # noqa: ASYNC110 - what is awaited lies outside of this process
-        await asyncio.sleep(1)
-
-
-async def _seal(database: Database, sealer: Sealer) -> None:
-    """Seals, once the tables are there."""
-    await _tables(database)
-    for warning in await warnings(database):
-        _log.warning(warning)
-    await sealer.run()
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import ColumnElement, Row, func, select, type_coerce
+from sqlalchemy.types import NullType
 
 from intertie_audit.chain import (
     EXPIRED,
@@ -41,10 +42,10 @@ class ChainStore:
     async def end(self) -> Place:
         """The last place of the chain and its head; place 0 with START when there is none."""
         chain = self._tables.chain.c
-        query = select(chain.sequence, chain.head).order_by(chain.sequence.desc()).limit(1)
+        query = select(chain.sequence, _raw(chain.head)).order_by(chain.sequence.desc()).limit(1)
         async with self._database.read() as connection:
             row = (await connection.execute(query)).one_or_none()
-        return Place(0, START) if row is None else Place(row.sequence, row.head)
+        return Place(0, START) if row is None else Place(row[0], _bytes(row[1]))
 
     async def head_at(self, sequence: int) -> bytes | None:
         """The head that is stored at a place; START at 0; None where there is no link."""
@@ -52,8 +53,8 @@ class ChainStore:
             return START
         chain = self._tables.chain.c
         async with self._database.read() as connection:
-            head: bytes | None = await connection.scalar(select(chain.head).where(chain.sequence == sequence))
-        return head
+            head = await connection.scalar(select(_raw(chain.head)).where(chain.sequence == sequence))
+        return None if head is None else _bytes(head)
 
     async def links(self, first: int, last: int, limit: int = 1000) -> list[Link]:
         """At most `limit` links from place `first` to `last`, both inclusive, in order; gaps are left out."""
@@ -70,13 +71,23 @@ class ChainStore:
             rows = (await connection.execute(query.order_by(chain.c.sequence).limit(limit))).all()
         return [_link(row) for row in rows]
 
-    async def expiries(self, after: int = 0, limit: int = 1000) -> list[Link]:
-        """At most `limit` links that say what retention has dropped, in order."""
-        chain = self._tables.chain
-        query = select(chain).where(chain.c.entry_id.is_(None), chain.c.sequence > after, chain.c.kind == EXPIRED)
+    async def expiries(self, after: int = 0, limit: int = 1000) -> list[tuple[int, bytes]]:
+        """Place and canonical bytes of at most `limit` links that say what retention has dropped, in order."""
+        chain = self._tables.chain.c
+        query = select(chain.sequence, _raw(chain.canonical)).where(
+            chain.entry_id.is_(None), chain.sequence > after, chain.kind == EXPIRED
+        )
         async with self._database.read() as connection:
-            rows = (await connection.execute(query.order_by(chain.c.sequence).limit(limit))).all()
-        return [_link(row) for row in rows]
+            rows = (await connection.execute(query.order_by(chain.sequence).limit(limit))).all()
+        return [(sequence, _bytes(canonical)) for sequence, canonical in rows]
+
+    async def proof_at(self, sequence: int) -> tuple[bytes, bytes] | None:
+        """Head and mac that are stored at a place; None where there is no link."""
+        chain = self._tables.chain.c
+        query = select(_raw(chain.head), _raw(chain.mac)).where(chain.sequence == sequence)
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return None if row is None else (_bytes(row[0]), _bytes(row[1]))
 
     async def found_up_to(self) -> int:
         """The last number of the last block of rows that were found in the log; 0 without one."""
@@ -180,6 +191,15 @@ def _rows_of(canonical: bytes) -> list[BlockRow]:
         return block_rows(canonical)
     except ValueError:
         return []
+
+
+def _raw(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The column as the driver gives it: on SQLite it may hold any type, if somebody changed it."""
+    return type_coerce(column, NullType())
+
+
+def _bytes(value: object) -> bytes:
+    return value if isinstance(value, bytes) else b""
 
 
 def _link(row: Row[Any]) -> Link:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from intertie_audit import chain
 from intertie_audit.anchor import Anchor
-from intertie_audit.chain import START, Checkpoint, Expiry, Finding, Place
+from intertie_audit.chain import START, BlockRow, Checkpoint, Expiry, Finding, Place
 from intertie_audit.chain_keys import KnownKeys
 from intertie_audit.chain_store import ChainStore
 from intertie_audit.comparison import Comparison
 from intertie_audit.signed_heads import SignedHeads
 from intertie_audit.verify import Walk
 from intertie_audit.verify_store import Part, VerifyStore
-from intertie_chassis.errors import StartupError
+from intertie_chassis.errors import FailedPrecondition
 
 _LINKS_A_TIME = 2000
 _LOWEST = -(2**63)
@@ -117,9 +117,7 @@ class Verification:
         signed = await self._signed(scope, first)
         end = await self._links.end()
         last = min(scope.last, end.sequence) if scope.last else end.sequence
-        comparison = Comparison(await self._expiries())
-        before = Place(0, START) if first == 1 else Place(first - 1, await self._links.head_at(first - 1) or b"")
-        walk = Walk(before, self._keys.mac_keys, signed.places)
+        walk = Walk(await self._before(first), self._keys.mac_keys, signed.places)
         total = max(0, last - first + 1)
         position = _LOWEST if first == 1 else first - 1
         extra: list[int] = []
@@ -129,7 +127,7 @@ class Verification:
             if part.position is None:
                 break
             position = part.position
-            found = await self._compare(walk, comparison, part, extra)
+            found = await self._compare(walk, part, extra)
             told.add(found)
             # The newest finding of the walk may still grow; what lies behind it is told with it.
             told.add(walk.findings[given:-1])
@@ -145,25 +143,38 @@ class Verification:
         unsealed = 0
         if not scope.last:
             unsealed = await self._unsealed(extra, await self._links.found_up_to() or _LOWEST, told)
+        end = walk.end if last == end.sequence else end
         verdict = Verdict(told.count == 0, told.count, end, signed.agreeing, unsealed, time.monotonic() - started)
         yield Progress(walk.verified, total, told.take(), verdict)
 
-    async def _compare(self, walk: Walk, comparison: Comparison, part: Part, extra: list[int]) -> list[Finding]:
+    async def _before(self, first: int) -> Place:
+        """The place before the first one that is verified; without a head when its mac does not prove it."""
+        if first == 1:
+            return Place(0, START)
+        head, mac = await self._links.proof_at(first - 1) or (b"", b"")
+        keys = self._keys.mac_keys
+        return Place(first - 1, head if not keys or any(chain.mac(key, head) == mac for key in keys) else b"")
+
+    async def _compare(self, walk: Walk, part: Part, extra: list[int]) -> list[Finding]:
         """What the links' columns and the log's rows say otherwise than the canonical bytes."""
-        found: list[Finding] = []
         believed = [place for place in part.differing if place not in walk.broken]
-        for link in await self._store.details(believed):
-            found += comparison.of_link(link)
-        for place, canonical in part.blocks.items():
-            if place in walk.broken:
-                continue
-            rows = chain.block_rows(canonical)
-            present = await self._store.rows(rows[0].entry_id, rows[-1].entry_id)
-            found += comparison.of_block(place, rows, present)
-            sealed = {row.entry_id for row in rows}
-            if len(present.keys() - sealed):
-                own = await self._links.sequences(sorted(present.keys() - sealed))
-                extra += sorted(present.keys() - sealed - own.keys())
+        if not believed:
+            return []
+        # Read after the rows were: what retention drops it has said before.
+        links = await self._store.details(believed)
+        blocks = {
+            place: (sealed, await self._store.rows(sealed[0].entry_id, sealed[-1].entry_id))
+            for place in believed
+            if (sealed := _block(part.blocks.get(place)))
+        }
+        comparison = Comparison(await self._expiries())
+        found = [one for link in links for one in comparison.of_link(link)]
+        for place, (sealed, present) in blocks.items():
+            found += comparison.of_block(place, sealed, present)
+            others = sorted(present.keys() - {row.entry_id for row in sealed})
+            if others:
+                own = await self._links.sequences(others)
+                extra += [number for number in others if number not in own]
         return sorted(found, key=lambda one: one.sequence)
 
     async def _signed(self, scope: Scope, first: int) -> SignedHeads:
@@ -178,21 +189,21 @@ class Verification:
         return signed
 
     def _anchored(self) -> Iterator[Checkpoint | None]:
-        """Raises StartupError when the anchor cannot be read."""
+        """Raises FailedPrecondition when the anchor cannot be read."""
         if self._anchor is None:
             return
         try:
             yield from self._anchor.checkpoints()
         except OSError as error:
-            raise StartupError(f"the anchor {self._anchor.path} cannot be read ({error.strerror})") from error
+            raise FailedPrecondition(f"the anchor {self._anchor.path} cannot be read ({error.strerror})") from error
 
     async def _expiries(self) -> list[Expiry]:
         """What retention has said; each is in a link, and so verified with the others."""
         found: list[Expiry] = []
         position = 0
         while notes := await self._links.expiries(position):
-            found += [said for note in notes if (said := chain.expiry(note.canonical)) is not None]
-            position = notes[-1].sequence
+            found += [said for _, canonical in notes if (said := chain.expiry(canonical)) is not None]
+            position = notes[-1][0]
         return found
 
     async def _unsealed(self, extra: Sequence[int], after: int, told: _Told) -> int:
@@ -220,3 +231,11 @@ class Verification:
             told.add([Finding("UNSEALED", 0, 0, number, "a row of the log has no link")])
         told.count += len(found[_MOST_UNSEALED:])
         return len(left)
+
+
+def _block(canonical: bytes | None) -> list[BlockRow]:
+    """The rows of a block; none when these are not its bytes, which the comparison of the link tells."""
+    try:
+        return chain.block_rows(canonical) if canonical is not None else []
+    except ValueError:
+        return []
