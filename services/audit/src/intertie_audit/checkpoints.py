@@ -26,6 +26,7 @@ class Checkpoints:
         self._anchor = anchor
         self._chain_id = ""
         self._is_anchored = True
+        self._making = asyncio.Lock()
         self.newest = 0
         """The place of the newest one."""
 
@@ -51,6 +52,10 @@ class Checkpoints:
 
     async def make(self, place: Place) -> None:
         """Signs the head at a place, unless that place or a later one is signed. Raises Unavailable."""
+        async with self._making:  # each one names the one before it, and exports have checkpoints made, too
+            await self._make(place)
+
+    async def _make(self, place: Place) -> None:
         if place.sequence <= self.newest:
             return
         if not self._chain_id:
