@@ -182,16 +182,16 @@ class Acceptor:
         """One result a delivery. A system whose groups fill half of the places that wait gets no further one, so that
         one that floods keeps no other out.
         """
+        if not deliveries:
+            return []
+        if self._waiting >= self._limits.waiting:
+            return [Overloaded(retry_after=1)] * len(deliveries)
         share = max(1, self._limits.waiting // 2)
         flooding = {system for system, groups in self._waiting_of.items() if groups >= share}
         if flooding and any(delivery.system_id in flooding for delivery in deliveries):
             others = iter(await self._commit_all([one for one in deliveries if one.system_id not in flooding]))
             refused = RateLimited("too many deliveries of the system are waiting; send fewer at once", retry_after=1)
             return [refused if one.system_id in flooding else next(others) for one in deliveries]
-        if not deliveries:
-            return []
-        if self._waiting >= self._limits.waiting:
-            return [Overloaded(retry_after=1)] * len(deliveries)
         systems = {delivery.system_id for delivery in deliveries}
         self._waiting += 1
         self._waiting_of.update(systems)
