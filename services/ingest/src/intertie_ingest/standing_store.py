@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import Row, and_, or_, select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intertie_ingest.model import (
@@ -35,7 +35,7 @@ class Standings:
         self.columns: list[Any] = [column for column in table.columns if column.name != "body"]
         self.columns.append(table.c.body.is_(None).label("is_body_expired"))
 
-    async def of(self, connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[StoredDelivery]:
+    async def of(self, connection: AsyncConnection, rows: Sequence[Any]) -> list[StoredDelivery]:
         """Each delivery with how its records stand: as the cache while it holds their state, else as they ended.
 
         The rows have `columns`, and `body` where it is wanted.
