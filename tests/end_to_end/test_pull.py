@@ -53,12 +53,13 @@ def change(suite: Suite, *statements: str) -> None:
             connection.execute(statement)
 
 
-async def logged(suite: Suite, **wanted: str) -> list[dict[str, Any]]:
-    """The log's entries of the system, once there are some like this."""
+async def logged(suite: Suite, at_least: int = 1, **wanted: str) -> list[dict[str, Any]]:
+    """The log's entries of the system that are like this, once there are so many."""
 
     def found() -> list[dict[str, Any]]:
         logs = suite.get("/logs", system=SYSTEM, limit=1000)["logs"]
-        return [entry for entry in logs if all(entry[name] == value for name, value in wanted.items())]
+        like_it = [entry for entry in logs if all(entry[name] == value for name, value in wanted.items())]
+        return like_it if len(like_it) >= at_least else []
 
     entries: list[dict[str, Any]] = await eventually(found)
     return entries
@@ -173,7 +174,7 @@ async def test_a_sync_by_http_brings_only_what_is_new(demo: Suite) -> None:
     assert [record["external_id"] for record in outdated] == ["1"]
     runs = demo.get("/sync/runs", system=SYSTEM, mapping="closures_to_events")["runs"]
     assert [run["run_id"] for run in runs] == [each["run_id"] for each in (full, third, second, first)]
-    assert len(await logged(demo, query_type="sync", status="success")) >= 4
+    await logged(demo, at_least=4, query_type="sync", status="success")
 
 
 async def test_the_cache_is_read_in_pages(demo: Suite) -> None:
