@@ -41,6 +41,7 @@ FILTERS: tuple[tuple[dict[str, Any], list[int]], ...] = (
     ({"from_sequence": 2, "to_sequence": 3}, [4, 5]),
     ({"from_sequence": 4}, [6, 7]),
     ({"to_sequence": 1}, [1, 2, 3]),
+    ({"from_sequence": 5, "to_sequence": 99}, [7]),
     ({"system": "nobody"}, []),
     ({"query_type": "select", "from_sequence": 2}, [5]),
 )
@@ -175,6 +176,19 @@ async def test_what_is_sealed_and_not_signed_is_signed_for_it(running: Running) 
     lines, checked = await running.export()
     assert ([line["sequence"] for line in lines][-1], checked.findings) == (end, [])
     assert await chain.links.newest_checkpoint() == end
+    # Sealed while the export begins: it goes to what is signed, though more was asked for than there was.
+    await chain.log.append([entry()])
+
+    async def seal_and_sign() -> None:
+        await chain.sealer.step()
+        await chain.sealer.sign_now()
+
+    chain.export._sign_now = seal_and_sign
+    await chain.log.append([entry()])
+    await chain.sealer.step()
+    await chain.log.append([entry()])
+    lines, checked = await running.export(to_sequence=99)
+    assert ([line["sequence"] for line in lines][-1], checked.findings) == (end + 3, [])
     await chain.log.append([entry()])
     await chain.sealer.step()
     chain.export._sign_now = None

@@ -96,8 +96,9 @@ class Export:
         if checkpoint is None and last and self._sign_now is not None:
             await self._sign_now()
             checkpoint = await self._chain.checkpoint_from(last)
-        if checkpoint is not None and not wanted.last:
-            last = checkpoint.sequence  # nothing that is signed is left out of what goes to the end
+        if checkpoint is not None:
+            # Nothing that is signed is left out of what goes to the end, or beyond it.
+            last = min(wanted.last or checkpoint.sequence, checkpoint.sequence)
         return Outline(Place(first - 1, head), last, checkpoint)
 
     async def parts(self, wanted: Wanted, outline: Outline) -> AsyncGenerator[Part]:
