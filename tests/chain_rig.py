@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from intertie_audit.chain_keys import ChainKeys, KnownKeys
 from intertie_audit.chain_store import ChainStore
 from intertie_audit.checkpoints import Checkpoints
 from intertie_audit.lease_store import Lease
+from intertie_audit.migrations import MIGRATIONS
 from intertie_audit.migrations.triggers import triggers
 from intertie_audit.model import Entry
 from intertie_audit.row_store import RowStore
@@ -29,6 +30,8 @@ PREFIX = "campaign_department_"
 CHAIN = f"{PREFIX}integration_audit_chain"
 CHECKPOINTS = f"{PREFIX}integration_audit_checkpoints"
 LOGS = f"{PREFIX}integration_query_logs"
+LENGTH = 12
+SIGNED = (4, 9, 12)
 NOON = datetime(2025, 1, 20, 12, 0, 0, 123456)
 
 
@@ -189,3 +192,36 @@ class Tables:
                 head = link["head"] = next_head(head, leaf(link["canonical"]))
                 if mac_key is not None:
                     link["mac"] = mac(mac_key, head)
+
+
+async def made(url: str, directory: Path) -> tuple[Rig, Tables]:
+    """A chain of twelve links with three checkpoints, without triggers, and what stands in its tables."""
+    database = await Database.open(url, table_prefix=PREFIX)
+    await MIGRATIONS.upgrade(database, PREFIX)
+    rig = Rig(database, directory)
+    for start, end in zip((0, *SIGNED), SIGNED, strict=False):
+        await rig.seal(*(entry(query_string=f"call {number} é") for number in range(start, end)))
+    assert [checkpoint.sequence for checkpoint in await rig.stored()] == list(SIGNED)
+    await rig.drop_triggers()
+    return rig, await Tables.read(rig)
+
+
+def flipped(raw: bytes, index: int) -> bytes:
+    """The bytes with one bit changed."""
+    at = index % len(raw)
+    return raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :]
+
+
+def other(value: Any, column: str = "") -> Any:
+    """Another value of the same kind, as near as can be."""
+    if isinstance(value, bytes):
+        return flipped(value, len(value) // 2)
+    if isinstance(value, int):
+        return value + 1
+    if isinstance(value, datetime):
+        return value + timedelta(microseconds=1)
+    if column in ("created_at", "sealed_at"):
+        return value[:-1] + ("0" if value[-1] != "0" else "1")
+    if value is None:
+        return 5 if column in ("requested_by", "system_id", "response_status", "execution_time_ms") else ""
+    return {"success": "error", '{"size": 12}': '{"size":12}'}.get(value, value.swapcase() if value else "x")

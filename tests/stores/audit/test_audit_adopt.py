@@ -119,7 +119,9 @@ async def test_a_dry_run_changes_nothing(existing: Database, mariadb_url: str) -
     """It prints every statement with its reason; the table stays."""
     before = columns(mariadb_url)
     count, script = await adopt(existing, dry_run=True)
-    assert sum(script.count(what) for what in ("ALTER TABLE", "CREATE T", "INSERT INTO")) == script.count("-- ") == count
+    assert (
+        sum(script.count(what) for what in ("ALTER TABLE", "CREATE T", "INSERT INTO")) == script.count("-- ") == count
+    )
     assert columns(mariadb_url) == before
 
 

@@ -14,6 +14,8 @@ from intertie_chassis.clock import utc_now
 
 _log = structlog.get_logger()
 _PAGE = 1000
+_TELL_SECONDS = 60.0
+"""Between two errors in the log about an anchor that cannot be written; it is tried each second."""
 
 
 class Checkpoints:
@@ -86,11 +88,14 @@ class Checkpoints:
             if lacking:
                 await asyncio.to_thread(self._anchor.append, lacking)
         except OSError as error:
-            _log.error(
-                "THE AUDIT CHAIN IS NOT ANCHORED: the anchor cannot be written",
-                path=str(self._anchor.path),
-                cause=error.strerror,
-            )
+            now = asyncio.get_running_loop().time()
+            if now - self._told_at >= _TELL_SECONDS:
+                self._told_at = now
+                _log.error(
+                    "THE AUDIT CHAIN IS NOT ANCHORED: the anchor cannot be written",
+                    path=str(self._anchor.path),
+                    cause=error.strerror,
+                )
             return
         self._is_anchored = True
 
