@@ -27,6 +27,7 @@ class Checkpoints:
         self._key = key
         self._anchor = anchor
         self._chain_id = ""
+        self._told_at = float("-inf")
         self._is_anchored = True
         self._making = asyncio.Lock()
         self.newest = 0

@@ -11,7 +11,9 @@ class AuditSettings(Settings):
     """The settings of audit."""
 
     audit_most_tails: int = Field(
-        default=64, ge=1, description="Tails that one process keeps open at once; each looks at the database once a second."
+        default=64,
+        ge=1,
+        description="Tails that one process keeps open at once; each looks at the database once a second.",
     )
     audit_payload_days: int = Field(
         400,
