@@ -150,6 +150,36 @@ async def test_two_forget_at_once_in_small_steps(make_ingest: Any, monkeypatch: 
     assert (await one.round()).bodies == 1
 
 
+async def test_a_body_that_is_needed_has_nothing_read_again(ingest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next round begins behind all that was looked at; a day later one begins at the oldest of all."""
+    await ingest.commit({"id": "needed"}, received_at=at(-60))
+    await ingest.commit({"id": "free"}, received_at=at(-50))
+    lease = await ingest.lease()
+    settled = tuple(record for record in lease.records if record.external_id != "needed")
+    await ingest.settle_all(lease.__class__(lease.token, settled, lease.expires_at))
+    hour = [0.0]
+    keeper = Retention(
+        RetentionStore(ingest.database, ingest.tables), 30, 400, clock=lambda: at(hour[0] / 24), least_pause=0
+    )
+    asked: list[Aged | None] = []
+    aged = RetentionStore.aged
+
+    async def noted(self: RetentionStore, before: datetime, after: Aged | None) -> list[Aged]:
+        asked.append(after)
+        return await aged(self, before, after)
+
+    monkeypatch.setattr(RetentionStore, "aged", noted)
+    assert (await keeper.round()).bodies == 1
+    hour[0] = 1
+    asked.clear()
+    assert (await keeper.round()).bodies == 0
+    assert [None if after is None else after.has_body for after in asked] == [None, True]
+    hour[0] = 25
+    asked.clear()
+    assert (await keeper.round()).bodies == 0
+    assert asked[:2] == [None, None]
+
+
 async def test_endings_go_with_their_delivery_or_after_it(ingest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of one delivery in several steps; what a gone delivery's record still ends as is forgotten in its time."""
     monkeypatch.setattr(retention_store, "MOST_ROWS", 3)

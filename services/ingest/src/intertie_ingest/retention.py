@@ -67,7 +67,7 @@ class Retention:
         body_days: how long bodies are kept.
         delivery_days: how long deliveries are kept; not less than `body_days`.
         clock: the time, naive, in UTC.
-        least_pause: seconds between two transactions; it rests twice as long as the one before took.
+        least_pause: seconds between two transactions; it rests twice as long as each step took.
         """
         self._store = store
         self._body_age = timedelta(days=body_days)
@@ -103,41 +103,45 @@ class Retention:
         return Forgotten(await self._drop_bodies(now), deliveries, await self._delete_lost_endings(now))
 
     async def _delete_deliveries(self, now: datetime) -> int:
-        deleted, after = 0, None
+        deleted, after, began = 0, None, time.monotonic()
         while rows := await self._store.aged(now - self._delivery_age, after):
             rows = _some(rows)
             after = rows[-1]
-            deleted += await self._forget(rows, now, self._store.delete_deliveries)
+            went = await self._forget(rows, now, self._store.delete_deliveries)
+            deleted += went
+            began = await self._rest(began, went)
         return deleted
 
     async def _drop_bodies(self, now: datetime) -> int:
-        """Begins behind those whose bodies went in earlier rounds, and once a day at the oldest of all."""
+        """Goes on where the round before came to, and once a day begins at the oldest of all, whose bodies somebody may
+        need no more: one that is needed for long must not have everything behind it read again each hour.
+        """
         if now - self._looked_at_all >= _LOOK_AT_ALL:
             self._looked_at_all, self._dropped_until = now, None
-        dropped, after, is_all = 0, self._dropped_until, True
-        while rows := await self._store.aged(now - self._body_age, after):
+        dropped, began = 0, time.monotonic()
+        while rows := await self._store.aged(now - self._body_age, self._dropped_until):
             rows = _some(rows)
-            with_body = [row for row in rows if row.has_body]
-            went = await self._forget(with_body, now, self._store.drop_bodies)
+            went = await self._forget([row for row in rows if row.has_body], now, self._store.drop_bodies)
             dropped += went
-            is_all = is_all and went == len(with_body)
-            after = rows[-1]
-            if is_all:
-                self._dropped_until = after
+            self._dropped_until = rows[-1]
+            began = await self._rest(began, went)
         return dropped
 
     async def _forget(
         self, rows: Sequence[Aged], now: datetime, forget: Callable[[Sequence[str]], Awaitable[int]]
     ) -> int:
-        """Forgets those of the rows that nobody needs any more, then rests."""
-        began = time.monotonic()
-        forgotten = 0
-        if rows:
-            standing = await self._store.standing([row.delivery_id for row in rows])
-            ids = [delivery.delivery_id for delivery in standing if not is_needed(delivery, now)]
-            forgotten = await forget(ids) if ids else 0
-        await asyncio.sleep(max(self._least_pause, 2 * (time.monotonic() - began)) if forgotten else 0)
-        return forgotten
+        """Forgets those of the rows that nobody needs any more; gives how many."""
+        if not rows:
+            return 0
+        standing = await self._store.standing([row.delivery_id for row in rows])
+        ids = [delivery.delivery_id for delivery in standing if not is_needed(delivery, now)]
+        return await forget(ids) if ids else 0
+
+    async def _rest(self, began: float, forgotten: int) -> float:
+        """Rests after a step, also one that has only read; gives when the next one begins."""
+        took = time.monotonic() - began
+        await asyncio.sleep(max(self._least_pause if forgotten else 0.0, 2 * took))
+        return time.monotonic()
 
     async def _delete_lost_endings(self, now: datetime) -> int:
         deleted, after = 0, 0
