@@ -7,6 +7,7 @@ the key of the chain can say so. What is not sealed yet keeps its payloads until
 
 import asyncio
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
@@ -86,8 +87,9 @@ class Retention:
         if self._rounds % _ROUNDS_TO_ALL == 0:
             self._dropped_until = None
         self._rounds += 1
-        after, is_all = self._dropped_until, True
+        after, is_all, began = self._dropped_until, True, time.monotonic()
         while rows := await self._store.aged(before, after):
+            took = time.monotonic() - began
             after = rows[-1]
             ids = [row.id for row in rows if row.has_payload]
             if ids and blocks is None:
@@ -103,7 +105,9 @@ class Retention:
             if is_all:
                 self._dropped_until = after
             await self._lease.keep()
-            await asyncio.sleep(0)
+            # Now and then all that is old is looked at: most of a log that only grows.
+            await asyncio.sleep(2 * took)
+            began = time.monotonic()
         return dropped
 
     async def _drop(self, ids: Sequence[int]) -> int:
@@ -120,16 +124,19 @@ class _Blocks:
 
     def __init__(self, chain: SealStore, blocks: Sequence[tuple[int, int]], up_to: int) -> None:
         self._chain = chain
-        self._blocks = [(sequence, last) for sequence, last in blocks if sequence <= up_to]
+        within = [(sequence, last) for sequence, last in blocks if sequence <= up_to]
+        self._sequences = [sequence for sequence, _ in within]
+        self._lasts = [last for _, last in within]
         self._known: tuple[int, set[int]] = (0, set())
 
     async def among(self, ids: Sequence[int]) -> set[int]:
         """Those of these rows that such a link seals."""
         found: set[int] = set()
         for number in sorted(ids):
-            sequence = next((sequence for sequence, last in self._blocks if last >= number), None)
-            if sequence is None:
+            index = bisect_left(self._lasts, number)
+            if index == len(self._lasts):
                 break
+            sequence = self._sequences[index]
             if self._known[0] != sequence:
                 self._known = (sequence, await self._chain.block_ids(sequence))
             if number in self._known[1]:

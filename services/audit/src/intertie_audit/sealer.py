@@ -7,6 +7,7 @@ an hour the whole log is searched for rows without a link. One process seals at 
 """
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import Sequence
 
 import structlog
@@ -182,7 +183,8 @@ class Sealer:
             if now - self._sweep_at >= _SWEEP_SECONDS:
                 self._sweep, self._sweep_at = (_LOWEST, self._position), now
             return False
-        block = next((block for block in self._blocks if block[1] > after), None)
+        index = bisect_right(self._blocks, after, key=lambda block: block[1])
+        block = self._blocks[index] if index < len(self._blocks) else None
         ids, bound = await self._rows.waiting(after, block[1] if block else last)
         if ids and block is not None:
             in_block = await self._store.block_ids(block[0])

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 
-from intertie_audit.chain import START, Finding, Place, leaf, next_head
+from intertie_audit.chain import Finding, Place, leaf, next_head
 
 LinkRow = tuple[int, bytes, bytes, bytes, object]
 """Sequence, canonical bytes, head, mac, and something true when columns and the log's row say what these bytes say."""
@@ -174,8 +174,3 @@ def _pads(key: bytes) -> tuple[bytes, bytes]:
     """A key of 64 bytes at most, as it goes before what HMAC's inner and outer hash are of."""
     padded = key.ljust(64, b"\x00")
     return bytes(byte ^ 0x36 for byte in padded), bytes(byte ^ 0x5C for byte in padded)
-
-
-def whole_chain() -> Place:
-    """The place before the whole chain."""
-    return Place(0, START)
