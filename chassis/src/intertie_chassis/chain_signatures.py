@@ -24,7 +24,7 @@ class ChainPublicKeys:
                     raise ValueError("a key is no Ed25519 key")
                 text = str(each["x"])
                 raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-                self._keys[_thumbprint(raw)] = Ed25519PublicKey.from_public_bytes(raw)
+                self._keys[thumbprint(raw)] = Ed25519PublicKey.from_public_bytes(raw)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError("not a JSON Web Key Set") from error
 
@@ -35,17 +35,22 @@ class ChainPublicKeys:
 
     def verifies(self, checkpoint: Checkpoint) -> bool:
         """Whether the key that the checkpoint names is among these and signed its text."""
-        key = self._keys.get(checkpoint.key_id)
+        return self.verifies_text(checkpoint.key_id, checkpoint.text, checkpoint.signature)
+
+    def verifies_text(self, key_id: str, text: str, signature: bytes) -> bool:
+        """Whether the key of this id is among these and signed the text."""
+        key = self._keys.get(key_id)
         if key is None:
             return False
         try:
-            key.verify(checkpoint.signature, checkpoint.text.encode())
+            key.verify(signature, text.encode())
         except InvalidSignature:
             return False
         return True
 
 
-def _thumbprint(raw: bytes) -> str:
+def thumbprint(raw: bytes) -> str:
+    """RFC 7638 thumbprint of an Ed25519 public key (32 bytes): what its id is."""
     x = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
     members = json.dumps({"crv": "Ed25519", "kty": "OKP", "x": x}, separators=(",", ":"))
     return base64.urlsafe_b64encode(hashlib.sha256(members.encode()).digest()).rstrip(b"=").decode()

@@ -13,8 +13,8 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 
 from intertie_chassis import public_keys
+from intertie_chassis.durable_files import FileVersion, version_of
 from intertie_chassis.errors import IntertieError, Unauthenticated, Unavailable
-from intertie_chassis.key_files import FileVersion, version_of
 from intertie_chassis.keys import KeyRing
 from intertie_chassis.principals import Principal, current_principal, set_principal, split_role
 from intertie_chassis.public_keys import PublicKey

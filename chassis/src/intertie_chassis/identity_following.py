@@ -7,10 +7,10 @@ import structlog
 
 from intertie.api.v1 import identity_pb2, identity_pb2_grpc
 from intertie_chassis.clients import Channel
+from intertie_chassis.durable_files import PRIVATE, write_whole
 from intertie_chassis.following import follow
 from intertie_chassis.identity import Verifier
 from intertie_chassis.identity_feed import refused
-from intertie_chassis.key_files import PRIVATE, write_whole
 from intertie_chassis.revocations import Revocations
 
 _log = structlog.get_logger()

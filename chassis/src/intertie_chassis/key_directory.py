@@ -9,9 +9,10 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from intertie_chassis.durable_files import PRIVATE, PUBLIC
 from intertie_chassis.errors import StartupError
 from intertie_chassis.identity_journal import Event, History, Journal
-from intertie_chassis.key_files import PRIVATE, PUBLIC, KeyFiles
+from intertie_chassis.key_files import KeyFiles
 from intertie_chassis.revocations import RevocationFile, Revocations
 from intertie_chassis.signing_key import SigningKey, Token
 

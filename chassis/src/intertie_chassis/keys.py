@@ -15,11 +15,12 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 
 from intertie_chassis import public_keys
+from intertie_chassis.durable_files import FileVersion, version_of
 from intertie_chassis.errors import FailedPrecondition, InvalidArgument, NotFound, StartupError
 from intertie_chassis.identity_journal import Event
 from intertie_chassis.issued_tokens import IssuedToken, ListedKey, listed_keys, listed_tokens
 from intertie_chassis.key_directory import KeyDirectory, issued
-from intertie_chassis.key_files import FileVersion, KeyFiles, version_of
+from intertie_chassis.key_files import KeyFiles
 from intertie_chassis.principals import split_role
 from intertie_chassis.signing_key import ALGORITHM, DAY, SigningKey, key_id_of
 

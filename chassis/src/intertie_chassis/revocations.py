@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from intertie_chassis.key_files import FileVersion, version_of
+from intertie_chassis.durable_files import FileVersion, version_of
 
 
 @dataclass(frozen=True, slots=True)

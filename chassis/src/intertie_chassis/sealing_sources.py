@@ -1,18 +1,17 @@
 """Where sealing keys come from: the environment, a command, a file, or a file that is made at first start."""
 
-import fcntl
 import os
 import shlex
 import signal
 import subprocess
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import structlog
 
+from intertie_chassis.durable_files import PRIVATE, FileVersion, locked, version_of, write_whole
 from intertie_chassis.errors import FailedPrecondition, StartupError
-from intertie_chassis.key_files import PRIVATE, FileVersion, version_of, write_whole
 from intertie_chassis.sealing import SealingKey, SealingKeys
 from intertie_chassis.sealing_keys import (
     COMMAND_SETTING,
@@ -179,16 +178,9 @@ class FileKeys(KeySource):
                 f"INTERTIE_DATA_DIR, or give {KEYS_SETTING}, {FILE_SETTING} or {COMMAND_SETTING}"
             ) from None
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Keeps other processes from changing the file; the kernel ends it with the process. Raises OSError."""
-        lock = self._path.parent / f".{self._path.name}.lock"
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+    def _locked(self) -> AbstractContextManager[None]:
+        """Keeps other processes from changing the file. Raises OSError."""
+        return locked(self._path.parent / f".{self._path.name}.lock")
 
 
 def chosen(*, keys: str | None, file: Path | None, command: str | None, data_dir: Path) -> KeySource:

@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from intertie_chassis.certificates import Identity, identity_of
+from intertie_chassis.durable_files import FileVersion, version_of
 from intertie_chassis.errors import StartupError
 from intertie_chassis.settings import Settings
 
@@ -46,7 +47,7 @@ class TlsFiles:
         """Raises StartupError when one cannot be read, or they do not go together."""
         self._paths = (certificate, key, authority)
         self._lock = threading.Lock()
-        self._seen = self._stats()
+        self._seen = self._versions()
         self._material = self._read()
         self._looked_at = time.monotonic()
         self._warned_at = float("-inf")
@@ -94,10 +95,10 @@ class TlsFiles:
             await asyncio.sleep(_WATCH_EVERY)
 
     def _look(self) -> None:
+        versions = self._versions()
+        if versions == self._seen and not self._fault:
+            return
         try:
-            stats = self._stats()
-            if stats == self._seen and not self._fault:
-                return
             material = self._read()
         except StartupError as error:
             # Not remembered as seen: of two files that are replaced, the first is looked at without the second.
@@ -105,7 +106,7 @@ class TlsFiles:
                 self._fault = str(error)
                 _log.error("the new certificate cannot be used; the last one stays", cause=self._fault)
             return
-        self._seen, self._fault = stats, ""
+        self._seen, self._fault = versions, ""
         known = self._material
         if (material.certificate, material.key, material.authority) != (
             known.certificate,
@@ -116,15 +117,8 @@ class TlsFiles:
             self._warned_at = float("-inf")
             _log.info("certificate read again", ends=_day(material.identity.ends_at), holder=material.identity.label)
 
-    def _stats(self) -> tuple[tuple[int, int, int], ...]:
-        found = []
-        for path in self._paths:
-            try:
-                stat = path.stat()
-            except OSError as error:
-                raise _unreadable(path, error) from None
-            found.append((stat.st_mtime_ns, stat.st_size, stat.st_ino))
-        return tuple(found)
+    def _versions(self) -> tuple[FileVersion | None, ...]:
+        return tuple(map(version_of, self._paths))
 
     def _read(self) -> Material:
         """Raises StartupError."""

@@ -4,8 +4,8 @@ import time
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+from intertie_chassis.durable_files import FileVersion, version_of
 from intertie_chassis.errors import StartupError, Unavailable
-from intertie_chassis.key_files import FileVersion, version_of
 from intertie_chassis.keys import KeyRing
 from intertie_chassis.settings import Settings
 

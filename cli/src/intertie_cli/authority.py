@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from intertie_chassis.certificates import uri_of
+from intertie_chassis.durable_files import PRIVATE, PUBLIC, write_whole
 from intertie_chassis.errors import StartupError
-from intertie_chassis.key_files import PRIVATE, PUBLIC, write_whole
 
 PROCESSES = ("registry", "ingest", "pull", "mapper", "audit", "gateway", "cli")
 """Whose certificates a new authority makes."""

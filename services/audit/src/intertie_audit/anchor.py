@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from intertie_audit.chain import Checkpoint, read_checkpoint
+from intertie_chassis.durable_files import append_lines
 
 _TAIL_BYTES = 64 * 1024
 
@@ -24,25 +25,8 @@ class Anchor:
 
     def append(self, checkpoints: list[Checkpoint]) -> None:
         """Appends them durably. Raises OSError; then some may be there already."""
-        is_new = not self.path.exists()
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lines = b"".join(_line(checkpoint) for checkpoint in checkpoints)
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            size = os.fstat(descriptor).st_size
-            if size and os.pread(descriptor, 1, size - 1) != b"\n":
-                lines = b"\n" + lines  # a power cut left half a line; what follows stands on lines of its own
-            while lines:
-                lines = lines[os.write(descriptor, lines) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        if is_new:
-            directory = os.open(self.path.parent, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+        append_lines(self.path, b"".join(_line(checkpoint) for checkpoint in checkpoints))
 
     def newest(self) -> Checkpoint | None:
         """The last checkpoint of the file; None when it is missing or empty. Raises OSError."""

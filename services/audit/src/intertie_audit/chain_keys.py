@@ -6,20 +6,17 @@ replaced signing key may be thrown away, and what was sealed under it still veri
 """
 
 import base64
-import fcntl
-import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from intertie_chassis.chain_signatures import ChainPublicKeys, thumbprint
+from intertie_chassis.durable_files import PRIVATE, PUBLIC, locked, write_whole
 from intertie_chassis.errors import StartupError
 
 _MAC_INFO = b"intertie audit chain mac v1"
@@ -75,23 +72,13 @@ class KnownKeys:
 
     def __init__(self, jwks: list[dict[str, Any]], mac_keys: list[bytes]) -> None:
         """Raises ValueError when a key is not one."""
-        self._public = {}
-        for jwk in jwks:
-            raw = _decoded(str(jwk["x"]))
-            self._public[thumbprint(raw)] = Ed25519PublicKey.from_public_bytes(raw)
+        self._public = ChainPublicKeys(json.dumps({"keys": jwks}))
         self.jwks = jwks
         self.mac_keys = mac_keys
 
     def verifies(self, key_id: str, text: str, signature: bytes) -> bool:
         """Whether the key of this id signed the text."""
-        key = self._public.get(key_id)
-        if key is None or not isinstance(signature, bytes):
-            return False
-        try:
-            key.verify(signature, text.encode())
-        except InvalidSignature:
-            return False
-        return True
+        return self._public.verifies_text(key_id, text, signature)
 
     @property
     def jwks_json(self) -> bytes:
@@ -118,17 +105,17 @@ class ChainKeys:
         directory = self.public_path.parent
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with _locked(directory / ".audit-lock"):
+            with locked(directory / ".audit-lock"):
                 if self._may_make and not self.signing_path.exists():
-                    _write(self.signing_path, ChainKey.generate().private_jwk, 0o600)
+                    write_whole(self.signing_path, _text(ChainKey.generate().private_jwk), PRIVATE)
                 key = self._signing_key()
                 jwks, macs = self._read_public(self.public_path), self._read_macs()
                 if key.key_id not in {jwk.get("kid") for jwk in jwks}:
                     jwks.append(key.public_jwk)
-                    _write(self.public_path, {"keys": jwks}, 0o644)
+                    write_whole(self.public_path, _text({"keys": jwks}), PUBLIC)
                 if key.key_id not in macs:
                     macs[key.key_id] = key.mac_key.hex()
-                    _write(self._macs_path, macs, 0o600)
+                    write_whole(self._macs_path, _text(macs), PRIVATE)
         except OSError as error:
             raise StartupError(
                 f"the keys of the audit chain in {directory} cannot be read or made ({error.strerror}); let this user "
@@ -188,12 +175,6 @@ class ChainKeys:
         return macs
 
 
-def thumbprint(public: bytes) -> str:
-    """RFC 7638 thumbprint of an Ed25519 public key: what its id is."""
-    text = json.dumps({"crv": "Ed25519", "kty": "OKP", "x": _encoded(public)}, separators=(",", ":"))
-    return _encoded(hashlib.sha256(text.encode()).digest())
-
-
 def _encoded(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
@@ -202,28 +183,5 @@ def _decoded(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _write(path: Path, document: object, mode: int) -> None:
-    """Writes the file whole or not at all, also when the power fails."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-    with os.fdopen(descriptor, "w") as file:
-        os.fchmod(file.fileno(), mode)
-        json.dump(document, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+def _text(document: object) -> str:
+    return json.dumps(document, indent=2)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import structlog
 
+from intertie_chassis.durable_files import PRIVATE, FileVersion, version_of, write_whole
 from intertie_chassis.errors import IntertieError, StartupError
 from intertie_chassis.identity_journal import Event, Journal
-from intertie_chassis.key_files import PRIVATE, FileVersion, KeyFiles, version_of, write_whole
+from intertie_chassis.key_files import KeyFiles
 from intertie_chassis.keys import KeyRing
 from intertie_registry import audit_convert
 from intertie_registry.audit_entries import AuditEntry
