@@ -203,8 +203,45 @@ def test_generic_signature_with_template_time_and_id() -> None:
 
 
 @pytest.mark.parametrize(
+    ("signed", "body", "moved_id", "moved_body"),
+    [
+        ("{id}.{body}", b"a=1&mail=x@y.org", b"e1.a=1&mail=x@y", b"org"),
+        ("{body}.{id}", b"a=1&b=3", b"14.e1", b"a=1&b=3"),
+    ],
+)
+def test_an_id_that_could_reach_into_the_body_is_refused(
+    signed: str, body: bytes, moved_id: bytes, moved_body: bytes
+) -> None:
+    """Who recorded a delivery could else send its end as the end of another id, under the same signature."""
+    options = {"header": "x-sig", "id_header": "x-id", "signed": signed}
+    verifier = of("hmac", webhook_hmac=options)
+
+    def verified(identifier: bytes, text: bytes) -> Verified:
+        message = signed.encode().replace(b"{id}", identifier).replace(b"{body}", text)
+        return verifier.verify({"x-sig": [hex_mac("s3cret", message)], "x-id": [identifier]}, text, NOW)
+
+    assert verified(b"e1", body).signed_id == "e1"
+    with pytest.raises(Mismatch):
+        verified(moved_id, moved_body)
+
+
+def test_a_time_has_no_zeros_in_front() -> None:
+    """They may be the end of what stands before it in what is signed."""
+    verifier = of("hmac", webhook_hmac={"header": "x-sig", "timestamp_header": "x-time", "signed": "{body}{timestamp}"})
+    mac = hex_mac("s3cret", b"a=10%d" % NOW)
+    assert verifier.verify({"x-sig": [mac], "x-time": [b"%d" % NOW]}, b"a=10", NOW).secret == MATCHED
+    with pytest.raises(Mismatch):
+        verifier.verify({"x-sig": [mac], "x-time": [b"0%d" % NOW]}, b"a=1", NOW)
+
+
+@pytest.mark.parametrize(
     "configuration",
     [
+        {
+            "webhook_auth": "hmac",
+            "webhook_secret": "s",
+            "webhook_hmac": {"header": "x", "id_header": "i", "signed": "{id}{body}"},
+        },
         {"webhook_auth": "secret"},
         {"webhook_secret": ""},
         {"webhook_secret": 5},

@@ -1,7 +1,8 @@
 """The answers that a connection gives to its sender: texts with placeholders, of a bounded size, safe in a header.
 
 Pure. `{name}` in a body is replaced by what `name` stands for; in a body of JSON by its JSON, texts without their
-quotes, so that `{"challenge": "{challenge}"}` stays JSON whatever stands there.
+quotes, so that `{"challenge": "{challenge}"}` stays JSON whatever stands there; in one of XML what would be markup
+is escaped.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from xml.sax.saxutils import escape
 
 from intertie_ingest.signatures import Misconfigured
 from intertie_mapping.documents import serialise
@@ -24,6 +26,7 @@ _CONTENT_TYPE = re.compile(
     r"(?:text/plain|application/(?:[a-z0-9.-]+\+)?(?:json|xml))(?:; ?charset=utf-8)?", re.IGNORECASE
 )
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.\[\]*-]*)\}")
+_NOT_IN_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _WITHOUT_BODY = (204, 205)
 _OPTIONS = ("status", "content_type", "body")
 
@@ -57,9 +60,10 @@ class Template:
 
     def filled(self, value_of: Callable[[str], JsonValue | Missing]) -> Answer:
         """The answer; what is missing or null is left out. Raises AnswerTooLarge."""
-        is_json = "json" in self.content_type.lower()
+        kind = self.content_type.lower()
+        write = _json_text if "json" in kind else _xml_text if "xml" in kind else str
         body = "".join(
-            _text(value_of(part), is_json) if index % 2 else part for index, part in enumerate(self.parts)
+            _text(value_of(part), write) if index % 2 else part for index, part in enumerate(self.parts)
         ).encode("utf-8", "replace")
         if len(body) > MOST_ANSWER_BYTES:
             raise AnswerTooLarge
@@ -107,9 +111,19 @@ def compile_response(options: Mapping[str, Any]) -> Template | None:
     return template
 
 
-def _text(value: JsonValue | Missing, is_json: bool) -> str:
+def _text(value: JsonValue | Missing, write: Callable[[str], str]) -> str:
     if value is MISSING or value is None:
         return ""
     if isinstance(value, str):
-        return json.dumps(value)[1:-1] if is_json else value
-    return serialise(value)
+        return write(value)
+    written = serialise(value)
+    return write(written) if write is _xml_text else written
+
+
+def _json_text(text: str) -> str:
+    return json.dumps(text)[1:-1]
+
+
+def _xml_text(text: str) -> str:
+    """As XML holds it, in elements and attributes; characters that XML cannot hold become U+FFFD."""
+    return escape(_NOT_IN_XML.sub("\ufffd", text), {'"': "&quot;", "'": "&apos;"})

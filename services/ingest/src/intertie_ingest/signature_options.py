@@ -224,6 +224,8 @@ def _template(text: object, has_timestamp: bool, has_id: bool) -> tuple[bytes | 
         raise Misconfigured(
             "webhook_hmac.signed must hold {body}, and {timestamp} and {id} just when they have headers, each once"
         )
+    if "{id}{body}" in text or "{body}{id}" in text:
+        raise Misconfigured("webhook_hmac.signed must have something between {id} and {body}")
     return tuple(part if index % 2 else part.encode() for index, part in enumerate(parts) if index % 2 or part)
 
 

@@ -24,7 +24,8 @@ PRESENT, PREVIOUS = "webhook_secret", "webhook_secret_previous"
 
 Headers = Mapping[str, list[bytes]]
 
-_DIGITS = re.compile(rb"[0-9]{1,12}")
+# Without zeros in front: where nothing stands between it and its neighbours, a zero of theirs could become one of it.
+_DIGITS = re.compile(rb"0|[1-9][0-9]{0,11}")
 _WIDTH = 128
 """Bytes of the longest signature as it is written: SHA-512 in hex."""
 

@@ -118,6 +118,8 @@ def _hmac(at: str, options: Any) -> Problems:
         ["body", *["timestamp"] * (timestamp is not None), *["id"] * (message_id is not None)]
     ):
         yield f"{at}.signed", "must hold {body}, and {timestamp} and {id} just when they have headers, each once"
+    elif "{id}{body}" in signed or "{body}{id}" in signed:
+        yield f"{at}.signed", "must have something between {id} and {body}"
     replay = options.get("replay")
     if replay is not None and (replay != "refuse_same_body" or message_id is not None):
         yield f"{at}.replay", "must be refuse_same_body, and only where there is no id_header"
