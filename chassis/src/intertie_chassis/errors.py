@@ -19,6 +19,10 @@ STATUS_METADATA_KEY = "grpc-status-details-bin"
 """The trailing metadata key under which gRPC carries a serialised google.rpc.Status."""
 
 
+LONGEST_RETRY = 30 * 86_400.0
+"""Seconds. A rate that is next to nothing would give a time that no Duration holds."""
+
+
 class StartupError(Exception):
     """The process cannot start as it is configured."""
 
@@ -45,14 +49,15 @@ class IntertieError(Exception):
         message: for a person; says what to do where that is known. Default: the class's docstring.
         reason: a name of ``intertie.api.v1.ErrorReason`` without its prefix. Default: the class's.
         metadata: the values that the message mentions, for programs.
-        retry_after: seconds after which trying again makes sense; None when waiting does not help.
+        retry_after: seconds after which trying again makes sense, at most LONGEST_RETRY; None when waiting does not
+            help.
         violations: pairs of a request field's path and what is wrong with it.
         """
         self.message = message or (type(self).__doc__ or "").strip().splitlines()[0]
         if reason is not None:
             self.reason = reason
         self.metadata = {key: str(value) for key, value in (metadata or {}).items()}
-        self.retry_after = retry_after
+        self.retry_after = None if retry_after is None else min(retry_after, LONGEST_RETRY)
         self.violations = tuple(violations)
         super().__init__(self.message)
 

@@ -77,3 +77,10 @@ def test_details_that_are_garbage_do_not_hide_the_code() -> None:
     trailing = grpc.aio.Metadata(("grpc-status-details-bin", b"\xff\xff"))
     library = grpc.aio.AioRpcError(grpc.StatusCode.NOT_FOUND, grpc.aio.Metadata(), trailing, "gone")
     assert type(errors.from_rpc_error(library)) is errors.NotFound
+
+
+def test_a_time_to_wait_always_fits_into_an_answer() -> None:
+    """A rate of next to nothing gives endless waiting, and one refusal that cannot be written would end its group."""
+    status = errors.to_status(errors.ResourceExhausted(retry_after=float("inf")))
+    answered = errors.from_status(status)
+    assert answered.retry_after == errors.LONGEST_RETRY
