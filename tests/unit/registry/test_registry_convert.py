@@ -7,9 +7,18 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from intertie.registry.v1 import registry_pb2
 from intertie_chassis.errors import InvalidArgument
-from intertie_registry import connection_convert, grant_convert, mapping_convert, system_convert
+from intertie_registry import (
+    connection_convert,
+    credential_places,
+    feed_convert,
+    grant_convert,
+    mapping_convert,
+    system_convert,
+)
 from intertie_registry.errors import InvalidMapping
-from intertie_registry.model import Connection
+from intertie_registry.feed_convert import Trust
+from intertie_registry.model import Connection, SystemImage
+from intertie_registry.model import System as StoredSystem
 
 System = registry_pb2.System
 Wire = registry_pb2.Connection
@@ -124,6 +133,18 @@ def test_no_secret_is_in_an_answer() -> None:
         "config_json.webhook_secret",
         "config_json.oauth.client_secret",
     ]
+
+
+def test_half_a_character_that_sql_wrote_stays_an_escape() -> None:
+    """No message holds one: without this, one such row would end every list and every watcher's stream."""
+    connection = Connection(1, 1, "api", config_json='{"note": "\\ud800", "a\\udfff_secret": "hush"}')
+    message = connection_convert.connection_message(connection)
+    assert message.config_json == b'{"note":"\\ud800"}'
+    assert list(message.secrets_set) == ["config_json.a\\udfff_secret"]
+    image = SystemImage(StoredSystem(1, "police"), connections=(connection,))
+    [sent] = feed_convert.snapshot({1: image}, Trust.NONE)
+    assert sent.systems[0].connections[0].config_json == message.config_json
+    assert credential_places.shown(("config_json", "a\udfff_secret")) == "config_json.a\\udfff_secret"
 
 
 def update(mask: list[str] | None, **fields: object) -> dict[str, object]:

@@ -17,7 +17,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 def shown(path: Path) -> str:
     """The path for people: ``config_json.headers.X-Key``."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return text.removeprefix(".")
+    return secrets.shown_name(text.removeprefix("."))
 
 
 def bound_to(connection: Connection, path: Path) -> bytes:

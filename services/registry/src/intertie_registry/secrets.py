@@ -58,7 +58,16 @@ def redacted(value: Any, is_secret: IsSecret = is_secret) -> Any:
 def redacted_text(text: str) -> str:
     """A config_json as stored, without its secrets; empty when it is not an object, since then nobody can tell them."""
     value = parse(text)
-    return "" if value is None else json.dumps(redacted(value), ensure_ascii=False, separators=(",", ":"))
+    if value is None:
+        return ""
+    shown = json.dumps(redacted(value), ensure_ascii=False, separators=(",", ":"))
+    # SQL may have written `\\ud800`, half a character: it stays the escape that it was, since no message holds it.
+    return shown.encode("utf-8", "backslashreplace").decode()
+
+
+def shown_name(name: str) -> str:
+    """The name of a member as messages and logs can hold it: halves of characters are escaped."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def merged(old: JsonObject, new: JsonObject, is_secret: IsSecret = is_secret) -> JsonObject:
@@ -83,9 +92,9 @@ def paths(value: Any, at: str, is_secret: IsSecret = is_secret) -> Iterator[str]
     if isinstance(value, dict):
         for key, item in value.items():
             if not is_secret(key):
-                yield from paths(item, f"{at}.{key}", inside(key))
+                yield from paths(item, f"{at}.{shown_name(key)}", inside(key))
             elif item not in (None, ""):
-                yield f"{at}.{key}"
+                yield f"{at}.{shown_name(key)}"
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from paths(item, f"{at}[{index}]")
