@@ -8,10 +8,12 @@ counts with it.
 """
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 
@@ -80,6 +82,22 @@ class Denial:
     def message(self) -> str:
         """The entry's text."""
         return f"refused: {self.place.reason}" + (f", {self.count} times" if self.count > 1 else "")
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What audit's Entry has of it, under the contract's names; beside these, `created_at` is `first_at`."""
+        return {
+            "entry_id": self.entry_id,
+            "query_type": "access",
+            "query_string": self.place.method,
+            "request_payload": json.dumps(self.payload, separators=(",", ":")).encode(),
+            "response_status": self.place.status,
+            "status": "error",
+            "error_message": self.message,
+            "module_name": self.place.module,
+            "actor": self.place.subject,
+            "request_id": self.request_id,
+        }
 
 
 Hand = Callable[[Sequence[Denial]], Awaitable[None]]

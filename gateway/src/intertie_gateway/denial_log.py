@@ -8,7 +8,6 @@ import contextlib
 from collections.abc import Sequence
 
 import grpc
-import orjson
 
 from intertie.audit.v1 import audit_pb2, audit_pb2_grpc
 from intertie_chassis.background import keep_running
@@ -55,15 +54,5 @@ class DenialLog:
 def _request(denials: Sequence[Denial]) -> audit_pb2.AppendEntriesRequest:
     request = audit_pb2.AppendEntriesRequest()
     for denial in denials:
-        entry = request.entries.add(
-            entry_id=denial.entry_id,
-            query_type="access",
-            query_string=denial.place.method,
-            request_payload=orjson.dumps(denial.payload),
-            response_status=denial.place.status,
-            status="error",
-            error_message=denial.message,
-            request_id=denial.request_id,
-        )
-        entry.created_at.FromDatetime(denial.first_at)
+        request.entries.add(**denial.fields).created_at.FromDatetime(denial.first_at)
     return request

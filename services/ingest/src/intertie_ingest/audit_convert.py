@@ -104,19 +104,7 @@ def entries_of_denials(denials: Sequence[Denial]) -> bytes:
     """An entry for each place that calls were refused at."""
     request = audit_pb2.AppendEntriesRequest()
     for denial in denials:
-        entry = request.entries.add(
-            entry_id=denial.entry_id,
-            query_type="access",
-            query_string=denial.place.method,
-            request_payload=orjson.dumps(denial.payload),
-            response_status=denial.place.status,
-            status="error",
-            error_message=denial.message,
-            module_name=denial.place.module,
-            actor=denial.place.subject,
-            request_id=denial.request_id,
-        )
-        entry.created_at.FromDatetime(denial.first_at)
+        request.entries.add(**denial.fields).created_at.FromDatetime(denial.first_at)
     return request.SerializeToString()
 
 

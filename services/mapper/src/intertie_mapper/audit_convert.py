@@ -53,19 +53,7 @@ def denial_entries(denials: Sequence[Denial]) -> bytes:
     """The batch of an entry for each place that calls were refused at."""
     request = audit_pb2.AppendEntriesRequest()
     for denial in denials:
-        entry = request.entries.add(
-            entry_id=denial.entry_id,
-            query_type="access",
-            query_string=denial.place.method,
-            request_payload=orjson.dumps(denial.payload),
-            response_status=denial.place.status,
-            status="error",
-            error_message=denial.message,
-            module_name=denial.place.module,
-            actor=denial.place.subject,
-            request_id=denial.request_id,
-        )
-        entry.created_at.FromDatetime(denial.first_at)
+        request.entries.add(**denial.fields).created_at.FromDatetime(denial.first_at)
     return request.SerializeToString()
 
 

@@ -20,19 +20,7 @@ def denials_batch(denials: Iterable[Denial]) -> bytes:
     """The same, of an entry for each place that calls were refused at."""
     request = audit_pb2.AppendEntriesRequest()
     for denial in denials:
-        entry = request.entries.add(
-            entry_id=denial.entry_id,
-            query_type="access",
-            query_string=denial.place.method,
-            request_payload=json.dumps(denial.payload).encode(),
-            response_status=denial.place.status,
-            status="error",
-            error_message=denial.message,
-            module_name=denial.place.module,
-            actor=denial.place.subject,
-            request_id=denial.request_id,
-        )
-        entry.created_at.FromDatetime(denial.first_at)
+        request.entries.add(**denial.fields).created_at.FromDatetime(denial.first_at)
     return request.SerializeToString(deterministic=True)
 
 
