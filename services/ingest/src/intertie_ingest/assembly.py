@@ -63,7 +63,7 @@ def assemble(
             settings.ingest_failures_per_minute,
         )
     )
-    greetings = Greetings(database, outbox, entries_of_greetings)
+    greetings = Greetings(outbox, entries_of_greetings)
     acceptor = Acceptor(
         store, snapshot, rejections, outbox, wakeup, verifier.verify, entries_of_group, limits, turnstile, greetings
     )

@@ -3,12 +3,12 @@ system that lets everybody in, is a handful of entries.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from intertie_chassis.clock import utc_now
-from intertie_chassis.database import Database
 from intertie_chassis.errors import Unavailable
 from intertie_chassis.outbox import Outbox
 from intertie_chassis.sources import source_of
@@ -17,6 +17,8 @@ from intertie_ingest.model import Greeting, RawDelivery
 FLUSH_SECONDS = 0.5
 MOST_SOURCES = 20
 """Sources of one system and minute that are told apart; what comes from others is counted without it."""
+MOST_KEPT = 10_000
+"""Places that are kept while the database is away; what comes from further ones is counted without its source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,32 +44,37 @@ class Greetings:
 
     def __init__(
         self,
-        database: Database,
         outbox: Outbox,
         entries: Callable[[Sequence[Greeted]], bytes],
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         """`entries` makes the audit's message."""
-        self._database = database
         self._outbox = outbox
         self._entries = entries
         self._now = now
         self._untold: dict[_Place, Greeted] = {}
-        self._told: dict[_Place, None] = {}
+        self._told: set[_Place] = set()
+        self._minute = datetime.min
+        self._sources: Counter[int] = Counter()
+        """By system, how many sources this minute has."""
 
     def add(self, raw: RawDelivery, greeting: Greeting) -> None:
         """Counts a handshake."""
         minute = self._now().replace(second=0, microsecond=0)
-        source = source_of(raw.peer)
-        place: _Place = (greeting.system_id, minute, source, greeting.verified_by)
-        if place not in self._untold and self._sources_of(greeting.system_id, minute) >= MOST_SOURCES:
-            source = ""
-            place = (greeting.system_id, minute, source, greeting.verified_by)
+        if minute != self._minute:
+            self._minute = minute
+            self._sources.clear()
+        system = greeting.system_id
+        place: _Place = (system, minute, source_of(raw.peer), greeting.verified_by)
+        if place not in self._untold and place not in self._told:
+            if self._sources[system] < MOST_SOURCES and len(self._untold) < MOST_KEPT:
+                self._sources[system] += 1
+            else:
+                place = (system, minute, "", greeting.verified_by)
         before = self._untold.get(place)
         count = 1 if before is None else before.count + 1
-        status = greeting.answer.status
         self._untold[place] = Greeted(
-            greeting.system_id, greeting.system, minute, source, greeting.verified_by, status, count
+            system, greeting.system, minute, place[2], greeting.verified_by, greeting.answer.status, count
         )
 
     async def run(self) -> None:
@@ -85,22 +92,22 @@ class Greetings:
             if is_last or place not in self._told or place[1] < minute
         }
         if due:
+            message = self._entries(list(due.values()))
             for place in due:
                 del self._untold[place]
-            message = self._entries(list(due.values()))
+            is_kept = False
             try:
-                await self._database.transaction(lambda connection: self._outbox.append(connection, message))
+                await self._outbox.post(message)
+                is_kept = True
             except Unavailable:
-                for place, greeted in due.items():
-                    since = self._untold.get(place)
-                    count = greeted.count + (since.count if since is not None else 0)
-                    self._untold[place] = replace(greeted, count=count)
                 return
-            self._told.update(dict.fromkeys(due))
-            self._outbox.wake()
-        for place in [place for place in self._told if place[1] < minute]:
-            del self._told[place]
+            finally:
+                if not is_kept:
+                    self._give_back(due)
+            self._told.update(due)
+        self._told = {place for place in self._told if place[1] >= minute}
 
-    def _sources_of(self, system_id: int, minute: datetime) -> int:
-        places = {*self._untold, *self._told}
-        return sum(place[0] == system_id and place[1] == minute for place in places)
+    def _give_back(self, due: Mapping[_Place, Greeted]) -> None:
+        for place, greeted in due.items():
+            since = self._untold.get(place)
+            self._untold[place] = replace(greeted, count=greeted.count + (since.count if since is not None else 0))
