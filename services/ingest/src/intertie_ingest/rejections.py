@@ -121,7 +121,7 @@ class Rejections:
             self._outbox.wake()
         for row in [row for row, one in self._counts.items() if row[-1] < minute and not one.unwritten + one.untold]:
             del self._counts[row]
-        if self._now() >= self._prune_after:
+        if self._now() >= self._prune_after and not is_last:
             self._prune_after = self._now() + _PRUNE_EVERY
             await self._store.prune(self._now() - self._keep)
 

@@ -34,6 +34,7 @@ _log = structlog.get_logger()
 _BATCH = 50
 _MOST_DROPS = 3
 _LOOK_SECONDS = 5.0
+_LONGEST_PAUSE = 60.0
 
 Change = Callable[[Connection], tuple[Connection, tuple[Path, ...]]]
 
@@ -81,12 +82,17 @@ class SecretsStore:
     async def look_for_keys(self) -> None:
         """Until cancelled: read the keys again, now and then, while something needs one that is not known here.
 
-        A command is run again only when asked, and another replica may have rotated meanwhile.
+        A command is run again only when asked, and another replica may have rotated meanwhile. A key may also be lost
+        for good: then whoever gives keys out is asked ever more seldom.
         """
+        pause = _LOOK_SECONDS
         while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            if self.credentials.source is not None and self._snapshots.lacks_keys:
-                await self.credentials.source.reload()
+            await asyncio.sleep(pause)
+            if self.credentials.source is None or not self._snapshots.lacks_keys:
+                pause = _LOOK_SECONDS
+                continue
+            await self.credentials.source.reload()
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def census(self) -> Census:
         """How the credentials are kept."""
