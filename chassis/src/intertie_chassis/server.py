@@ -42,8 +42,8 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_metadata_size", MAX_METADATA_BYTES),
     ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
     # Clients ping every 60 s; the default of 5 min would answer that with ENHANCE_YOUR_CALM. Far below, because on a
-    # busy machine pings are held up and then come close together.
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    # busy machine pings are held up and then come close together. (The constant is called MIN_RECV_PING_INTERVAL….)
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 10_000),
