@@ -158,6 +158,9 @@ class Denials:
     def give_back(self, denials: Sequence[Denial]) -> None:
         """Keeps what could not be handed on; the oldest goes when it is too much."""
         self._waiting = [*denials, *self._waiting]
+        self._cut()
+
+    def _cut(self) -> None:
         lost = self._waiting[:-_MOST_WAITING]
         if lost:
             self._waiting = self._waiting[-_MOST_WAITING:]
@@ -170,6 +173,7 @@ class Denials:
             return
         self._minute = minute
         self._waiting += [_denial(place, tally) for place, tally in self._places.items() if tally.count]
+        self._cut()
         self._places.clear()
 
 

@@ -101,8 +101,7 @@ class Verifier:
     def local_revocations(self) -> Revocations:
         """What the file beside the keys refuses. Raises Unavailable when it cannot be read."""
         self._look_if_due()
-        if self._local.is_lost:
-            raise _lost()
+        _require_readable(self._local)
         return self._local.present
 
     def own_revocations(self) -> Revocations:
@@ -117,8 +116,9 @@ class Verifier:
 
     def _check(self, token: str) -> "_Remembered":
         refused = Unauthenticated("the token is not valid")
-        if self._local.is_lost or (self._told is not None and self._told.is_lost):
-            raise _lost()
+        _require_readable(self._local)
+        if self._told is not None:
+            _require_readable(self._told)
         if len(token) > _MOST_CHARACTERS or not token.isascii():
             raise refused
         try:
@@ -201,8 +201,8 @@ def told_path(settings: Settings) -> Path:
     return settings.data_dir / "revoked-elsewhere.json"
 
 
-def _lost() -> Unavailable:
-    return Unavailable(
-        "the list of revoked tokens cannot be read, so nobody can be authenticated; see revoked.json beside the keys",
-        retry_after=1,
-    )
+def _require_readable(file: RevocationFile) -> None:
+    if file.is_lost:
+        raise Unavailable(
+            f"the list of revoked tokens, {file.name}, cannot be read, so nobody can be authenticated", retry_after=1
+        )

@@ -62,6 +62,11 @@ class RevocationFile:
         self._path = path
         self._seen: FileVersion | None = None
 
+    @property
+    def name(self) -> str:
+        """What the file is called, without its directory."""
+        return self._path.name
+
     def look(self) -> bool:
         """Reads the file if it changed; gives whether it did."""
         version = version_of(self._path)

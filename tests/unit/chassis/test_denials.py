@@ -95,6 +95,15 @@ def test_what_was_not_taken_is_kept_up_to_a_bound(denials: Denials, clock: Clock
     assert len(denials.take()) < 300
 
 
+def test_what_nobody_takes_is_kept_up_to_a_bound(denials: Denials, clock: Clock) -> None:
+    """Also in a process whose work of telling has not begun, or hangs."""
+    for _minute in range(20):
+        for number in range(MOST_PLACES):
+            _add(denials, method=f"/{number}")
+        clock.now += 60
+    assert len(denials.take()) == 256
+
+
 def test_the_end_takes_everything(denials: Denials) -> None:
     _add(denials)
     denials.take()
