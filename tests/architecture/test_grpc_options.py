@@ -11,7 +11,8 @@ OPTION = re.compile(r"""\(["'](grpc\.[a-z0-9_.]+)["'],""")
 
 def test_every_option_is_one_that_grpc_knows() -> None:
     core = find_spec("grpc._cython.cygrpc")
-    assert core is not None and core.origin is not None
+    assert core is not None
+    assert core.origin is not None
     known = Path(core.origin).read_bytes()
     named = {
         name
