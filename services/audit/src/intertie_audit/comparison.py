@@ -1,12 +1,12 @@
 """Says what differs between a link, as it was sealed, and the columns and the row of the log that stand there now."""
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from intertie_audit.chain import (
     ENTRY,
     ENTRY_COLUMNS,
-    EXPIRED,
     NO_DIGEST,
     PREFIX_VALUES,
     BlockRow,
@@ -47,7 +47,17 @@ class Comparison:
     """Compares; knows what retention says has expired."""
 
     def __init__(self, expiries: Sequence[Expiry]) -> None:
-        self._expiries = expiries
+        #: places up to which something has expired, rising; with each, the latest moment that is said of it or of a
+        #: place behind it
+        self._places: list[int] = []
+        self._before: list[str] = []
+        latest = ""
+        for expiry in sorted(expiries, key=lambda one: one.sequence, reverse=True):
+            latest = max(latest, expiry.before)
+            self._places.append(expiry.sequence)
+            self._before.append(latest)
+        self._places.reverse()
+        self._before.reverse()
 
     def of_link(self, link: PresentLink) -> list[Finding]:
         """What is wrong with a link whose canonical bytes are to be believed."""
@@ -119,10 +129,8 @@ class Comparison:
         return found
 
     def _has_expired(self, sequence: int, created_at: object) -> bool:
-        return any(
-            sequence <= expiry.sequence and isinstance(created_at, str) and created_at < expiry.before
-            for expiry in self._expiries
-        )
+        index = bisect_left(self._places, sequence)
+        return index < len(self._places) and isinstance(created_at, str) and created_at < self._before[index]
 
 
 def is_block(canonical: object) -> bool:
@@ -140,6 +148,3 @@ def _broken(link: PresentLink, message: str) -> Finding:
 
 def _finding(kind: str, sequence: int, entry_id: int, message: str) -> Finding:
     return Finding(kind, sequence, sequence, entry_id, message)
-
-
-__all__ = ["EXPIRED", "Comparison", "PresentLink", "PresentRow", "is_block"]
