@@ -1,5 +1,6 @@
 """Rows of the log as the chain has them: canonical bytes, digests of payloads, and whether a link seals them."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -86,12 +87,18 @@ class RowStore:
             if dialect != "sqlite":
                 raise
             rows = await self._all(query.replace(self._row, self._tolerant_row), values)
+        if dialect == "sqlite":
+            # Payloads are hashed here, of which each may have 512 KB.
+            return await asyncio.to_thread(self._log_rows, rows)
+        return self._log_rows(rows)
+
+    def _log_rows(self, rows: Sequence[Any]) -> list[LogRow]:
         return [
             LogRow(
                 number,
                 sequence is not None,
                 projection_store.normal(row),
-                projection_store.digest_values(dialect, first, second),
+                projection_store.digest_values(self._dialect, first, second),
             )
             for number, sequence, row, first, second in rows
         ]
