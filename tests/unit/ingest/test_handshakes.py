@@ -11,7 +11,7 @@ from ingest_samples import JSON, SECRET, SIGNED, configuration, desk, mapping, r
 from intertie.ingest.v1 import ingest_pb2
 from intertie_chassis.errors import IntertieError
 from intertie_ingest import convert
-from intertie_ingest.answers import Answer
+from intertie_ingest.answers import Answer, AnswerTooLarge, compile_template
 from intertie_ingest.model import Accepted, Delivery, Ending, Greeting, Route
 
 NOW = 1_700_000_000.0
@@ -106,6 +106,15 @@ def test_an_answer_has_a_limit() -> None:
     with pytest.raises(IntertieError) as refused:
         take(json.dumps({"type": "x", "c": "y" * 16385}).encode(), SIGNED, webhook_handshakes=rules)
     assert refused.value.reason == "INVALID_REQUEST"
+
+
+def test_an_answer_that_is_too_large_is_not_written_out() -> None:
+    """A megabyte in a thousand places would be a gigabyte; the first is too much already."""
+    asked: list[str] = []
+    template = compile_template("answer", {"body": "{a}" * 1000})
+    with pytest.raises(AnswerTooLarge):
+        template.filled(lambda name: asked.append(name) or "x" * 1_000_000)  # type: ignore[func-returns-value]
+    assert len(asked) == 1
 
 
 def test_handshakes_are_for_webhooks_alone() -> None:

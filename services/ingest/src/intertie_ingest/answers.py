@@ -62,9 +62,16 @@ class Template:
         """The answer; what is missing or null is left out. Raises AnswerTooLarge."""
         kind = self.content_type.lower()
         write = _json_text if "json" in kind else _xml_text if "xml" in kind else str
-        body = "".join(
-            _text(value_of(part), write) if index % 2 else part for index, part in enumerate(self.parts)
-        ).encode("utf-8", "replace")
+        texts: list[str] = []
+        room = MOST_ANSWER_BYTES
+        for index, part in enumerate(self.parts):
+            text = _text(value_of(part), write) if index % 2 else part
+            room -= len(text)
+            # At once: a large value that stands in many places would be written out as often.
+            if room < 0:
+                raise AnswerTooLarge
+            texts.append(text)
+        body = "".join(texts).encode("utf-8", "replace")
         if len(body) > MOST_ANSWER_BYTES:
             raise AnswerTooLarge
         return Answer(self.status, self.content_type, body)
