@@ -165,6 +165,12 @@ async def test_a_secret_is_rotated_and_the_log_says_which_one_matched(suite: Sui
     assert fourth["old_secret_ends_at"] is None
     assert [status(third, "revoked"), status(fourth["webhook_secret"], "fourth")] == [401, 202]
 
+    # One that was given is not printed: `cli` looks.
+    fifth = "a fifth secret, which the provider made"
+    suite.secrets.add(fifth)
+    suite.cli("connections", "rotate-secret", number, "--secret", fifth)
+    assert status(fifth, "fifth") == 202
+
 
 async def test_handshakes_are_answered_and_not_stored(suite: Suite, system: str) -> None:
     """Slack's with its challenge, one of the connection's own; both are counted in the log."""

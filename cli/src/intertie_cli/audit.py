@@ -67,7 +67,7 @@ async def verify_chain(
             message = f"line {number} of {anchor} holds no checkpoint"
             findings.append(audit_pb2.ChainFinding(kind="CHECKPOINT_ALTERED", message=message))
     verdict = audit_pb2.ChainVerdict()
-    with progress(session.printer, "entries verified") as show:
+    with progress(session.printer, "links verified") as show:
         async for answer in session.audit.VerifyChain(request):
             findings += answer.findings
             show(answer.verified, answer.total)
@@ -95,7 +95,7 @@ def _tell_verdict(
         )
     told = "intact" if verdict.is_intact else f"NOT INTACT, {verdict.findings:,} findings"
     rate = f"{verified / verdict.seconds:,.0f} a second" if verdict.seconds else "at once"
-    printer.line(f"{told}: {verified:,} entries verified ({rate})")
+    printer.line(f"{told}: {verified:,} links verified ({rate})")
     if verdict.sequence:
         printer.line(f"head at {verdict.sequence}: {verdict.head}")
     if verdict.HasField("checkpoint"):
@@ -117,7 +117,7 @@ async def export_entries(
     system: System = "",
     module: Annotated[str, typer.Option("--module", help="Asked for by this module.")] = "",
     status: Annotated[str, typer.Option("--status", help="success, error or timeout.")] = "",
-    type: Annotated[str, typer.Option("--type", help="webhook, push, mapping, configuration, select, ….")] = "",
+    type: Annotated[str, typer.Option("--type", help="webhook, mapping, configuration, access, select, …")] = "",
     since: Annotated[str, typer.Option("--since", help="Happened at or after: a time, or an age such as 2h.")] = "",
     until: Annotated[str, typer.Option("--until", help="Happened before: a time, or an age.")] = "",
     first: First = 1,

@@ -18,7 +18,7 @@ Show = Callable[[int, int], None]
 
 @contextmanager
 def progress(printer: Printer, what: str) -> Iterator[Show]:
-    """Shows it while the work lasts; `what` says what is counted: `entries verified`."""
+    """Shows it while the work lasts; `what` says what is counted: `links verified`."""
     began = time.monotonic()
 
     def rate(done: int) -> float:

@@ -38,7 +38,7 @@ async def list_entries(
     system: System = "",
     module: Annotated[str, typer.Option("--module", help="Asked for by this module.")] = "",
     status: Annotated[str, typer.Option("--status", help="success, error or timeout.")] = "",
-    type: Annotated[str, typer.Option("--type", help="webhook, push, mapping, configuration, select, ….")] = "",
+    type: Annotated[str, typer.Option("--type", help="webhook, mapping, configuration, access, select, …")] = "",
     delivery: Annotated[str, typer.Option("--delivery", help="About the delivery of this id.")] = "",
     since: Annotated[str, typer.Option("--since", help="Happened at or after: a time, or an age such as 2h.")] = "",
     until: Annotated[str, typer.Option("--until", help="Happened before: a time, or an age.")] = "",

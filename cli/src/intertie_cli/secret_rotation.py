@@ -57,7 +57,8 @@ async def rotate_secret(
         "connection": id,
         "system": current.system,
         "webhook_auth": scheme,
-        "webhook_secret": new,
+        # One that was given is known to whoever gave it; it need not stand on a screen.
+        "webhook_secret": None if secret is not None else new,
         "old_secret_ends_at": None if ends is None else ends.isoformat(timespec="seconds").replace("+00:00", "Z"),
     }
     if session.printer.is_json:
@@ -87,6 +88,8 @@ def _remark(scheme: str, *, is_given: bool, ends: object) -> str:
             f"the secret is not shown again{until}. {_ISSUERS[scheme]} makes its secrets itself: if it does not take "
             "this one, rotate there and name its secret with --secret"
         )
+    if is_given:
+        return f"the secret that was given is good from now on{until}"
     return f"the secret is not shown again: give it to the sender{until}"
 
 

@@ -30,7 +30,7 @@ _DATABASE_PAUSE = 2.0
 async def run_suite(
     session: Session,
     with_demo: Annotated[
-        bool, typer.Option("--demo", help="Load the seed's example when the registry is empty; on the loopback only.")
+        bool, typer.Option("--demo", help="Load the demo when the registry is empty; on the loopback only.")
     ] = False,
 ) -> int:
     """Run the suite: registry, audit, ingest, pull, mapper and gateway, each a process of its own.
