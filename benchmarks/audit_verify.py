@@ -68,7 +68,8 @@ class Clock:
         """Prints it and begins anew."""
         cpu, wall = time.process_time() - self._cpu, time.monotonic() - self._wall
         print(
-            f"{what:8} {cpu / self._entries * 1e6:6.1f} µs of processor and {wall / self._entries * 1e6:6.1f} µs an entry: "
+            f"{what:8} {cpu / self._entries * 1e6:6.1f} µs of processor and "
+            f"{wall / self._entries * 1e6:6.1f} µs an entry: "
             f"{self._entries / cpu:8.0f}/s a core, {self._entries / wall:8.0f}/s"
         )
         self._cpu, self._wall = time.process_time(), time.monotonic()
