@@ -1,11 +1,13 @@
 """Fixtures of all rings: databases on both stores, free ports, and the closing line about what was skipped."""
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 import postgresql
@@ -22,6 +24,17 @@ settings.register_profile(
     derandomize="CI" in os.environ,
 )
 settings.load_profile("intertie")
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """What a test configures of logging ends with it: a level that hides warnings would blind those that look for some."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

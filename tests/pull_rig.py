@@ -130,8 +130,13 @@ class PullRig:
         return bool(answer == b"\x08\x01")
 
     async def entries(self, request_id: str) -> list[audit_pb2.Entry]:
-        """The log's entries of a call, of which there is one at least."""
-        return await eventually(lambda: [one for one in self.audit.entries if one.request_id == request_id])
+        """The log's entries of a question, of which there is one at least; that it was denied is told besides."""
+
+        def told() -> list[audit_pb2.Entry]:
+            about_it = [one for one in self.audit.entries if one.request_id == request_id]
+            return [one for one in about_it if one.query_type != "access"]
+
+        return await eventually(told)
 
 
 def named_call() -> str:

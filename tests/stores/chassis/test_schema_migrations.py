@@ -186,7 +186,7 @@ class TestVerbs:
             said.append(capsys.readouterr().out.strip())
         assert [json.loads(said[0])["state"], json.loads(said[3])["state"]] == ["empty", "current"]
         assert said[1:3] == ["registry: ran 0001", "registry: nothing to do"]
-        assert set(json.loads(said[0])) == {"owner", "dialect", "current", "head", "state"}
+        assert set(json.loads(said[0])) == {"owner", "dialect", "current", "head", "state", "warnings"}
 
     def test_serve_migrates_an_embedded_file_and_no_server(
         self, scripts: Scripts, database_url: str, capsys: pytest.CaptureFixture[str]
