@@ -28,7 +28,7 @@ settings.load_profile("intertie")
 
 @pytest.fixture(autouse=True)
 def _logging_as_before() -> Iterator[None]:
-    """What a test configures of logging ends with it: a level that hides warnings would blind those that look for some."""
+    """What a test configures of logging ends with it: a level would hide warnings from those that look for some."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
