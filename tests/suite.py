@@ -58,6 +58,7 @@ class Suite:
             self.env["INTERTIE_DATABASE_URL"] = database_url
         self._process: subprocess.Popen[bytes] | None = None
         self._tokens: dict[str, str] = {}
+        self._asked: set[str] = set()
         self.secrets: set[str] = set()
         """What no output may hold; tests add theirs."""
         self.http = httpx.Client()
@@ -161,6 +162,12 @@ class Suite:
             sent["X-Webhook-Secret"] = secret
         content = {"content": body} if isinstance(body, bytes) else {"json": body}
         return self.http.post(f"{API}/webhook/{system}", headers=sent, **content)
+
+    def is_first_time(self, what: str) -> bool:
+        """Say whether nobody has asked this before: what several tests share is set up by the first of them."""
+        is_first = what not in self._asked
+        self._asked.add(what)
+        return is_first
 
     def sql(self, owner: str, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Run a statement on an owner's database from outside, as a SQL client does (``%s`` placeholders)."""

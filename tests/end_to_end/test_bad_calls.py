@@ -15,11 +15,12 @@ from waiting import eventually
 SYSTEM = "bad_calls"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def ready(suite: Suite) -> Suite:
     """The suite with the system that is pushed to."""
-    suite.add_system(SYSTEM)
-    suite.add_mapping(SYSTEM, "events", {"field_mappings": {"title": "event_title"}})
+    if suite.is_first_time(SYSTEM):
+        suite.add_system(SYSTEM)
+        suite.add_mapping(SYSTEM, "events", {"field_mappings": {"title": "event_title"}})
     return suite
 
 

@@ -17,11 +17,12 @@ WITH_SECRET = ("X-Webhook-Secret", SECRET)
 DEEP = b'{"id": "1", "a": ' + b"[" * 40 + b"]" * 40 + b"}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def target_system(suite: Suite) -> str:
     """A system with a mapping, whose tables must stay empty."""
-    suite.add_system("bad_deliveries")
-    suite.add_mapping("bad_deliveries", "events", CONFIG)
+    if suite.is_first_time("bad_deliveries"):
+        suite.add_system("bad_deliveries")
+        suite.add_mapping("bad_deliveries", "events", CONFIG)
     return "bad_deliveries"
 
 

@@ -178,13 +178,14 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def ready(suite: Suite) -> Suite:
     """The suite with the systems that are sent to."""
-    suite.add_system(SYSTEM)
-    suite.add_mapping(SYSTEM, "events", CONFIG)
-    secret = "whsec_" + base64.b64encode(KEY).decode()
-    suite.add_system(SIGNED_SYSTEM, {"webhook_secret": secret, "webhook_auth": "standard-webhooks"})
+    if suite.is_first_time(SYSTEM):
+        suite.add_system(SYSTEM)
+        suite.add_mapping(SYSTEM, "events", CONFIG)
+        secret = "whsec_" + base64.b64encode(KEY).decode()
+        suite.add_system(SIGNED_SYSTEM, {"webhook_secret": secret, "webhook_auth": "standard-webhooks"})
     return suite
 
 
