@@ -99,15 +99,16 @@ def refuse_foreign(found: Sequence[State]) -> None:
 
 
 async def migrate(environment: Mapping[str, str], found: Sequence[State]) -> list[str]:
-    """Brings every owner up that needs it; gives what each said. Raises StartupError, Unavailable."""
+    """Brings every owner up that needs it; gives what each said. Raises StartupError, Unavailable.
+
+    All at once, since most of each is the start of a process; when one fails the others still come to their end.
+    """
     refuse_foreign(found)
-    said = []
-    for state in found:
-        if state.state in ("empty", "behind"):
-            outcome = await run(state.owner, "migrate", environment=environment)
-            outcome.raise_for_code()
-            said.append(outcome.output.strip())
-    return said
+    needy = [state.owner for state in found if state.state in ("empty", "behind")]
+    outcomes = await asyncio.gather(*(run(owner, "migrate", environment=environment) for owner in needy))
+    for outcome in outcomes:
+        outcome.raise_for_code()
+    return [outcome.output.strip() for outcome in outcomes]
 
 
 def _last_line(text: str) -> str:
