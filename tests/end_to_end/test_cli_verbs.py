@@ -1,4 +1,4 @@
-"""The `intertie` command against a running suite, on both stores: every verb, tables and JSON, and faults."""
+"""The `intertie` command against a running suite: every verb, tables and JSON, and faults."""
 
 import json
 import os
@@ -16,6 +16,8 @@ from suite import PREFIX, SECRET, Suite
 from waiting import eventually
 
 CONFIG = {"field_mappings": {"title": "event_title", "date": "date"}}
+#: what a command says does not depend on the store
+ON_ONE_STORE = pytest.mark.parametrize("suite", ["sqlite"], indirect=True)
 
 
 def answer(suite: Suite, *arguments: str) -> Any:
@@ -34,6 +36,7 @@ def refused(suite: Suite, code: int, *arguments: str) -> str:
     return ran.stderr
 
 
+@ON_ONE_STORE
 async def test_a_system_from_its_creation_to_its_end(suite: Suite, system: str, tmp_path: Path) -> None:
     """Created, listed, changed and deleted with connection, mapping and grant, all by the command alone."""
     created = answer(suite, "systems", "create", system, "--type", "hybrid", "--display-name", "Äußere Stelle")
@@ -95,6 +98,7 @@ async def test_a_system_from_its_creation_to_its_end(suite: Suite, system: str, 
     assert f"{system}" in refused(suite, 1, "systems", "get", system)
 
 
+@ON_ONE_STORE
 async def test_what_a_delivery_became(suite: Suite, system: str) -> None:
     """Deliveries, records, cache, checkpoints and log of one webhook, in tables and as JSON."""
     suite.add_system(system)
@@ -134,6 +138,7 @@ async def test_what_a_delivery_became(suite: Suite, system: str) -> None:
     assert delivery_id in suite.cli("audit", "list", "--system", system).stdout
 
 
+@ON_ONE_STORE
 async def test_a_record_that_does_not_fit(suite: Suite, system: str) -> None:
     """The preview says beforehand what the list says afterwards; it is replayed when the mapping is mended."""
     suite.add_system(system)
@@ -340,6 +345,7 @@ async def test_database_status(suite: Suite) -> None:
         (2, ("systems", "get", b"\xff"), "not UTF-8"),
     ],
 )
+@ON_ONE_STORE
 async def test_faults_are_told_so_that_one_can_act(
     suite: Suite, code: int, arguments: tuple[str, ...], says: str
 ) -> None:
