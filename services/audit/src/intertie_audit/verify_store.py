@@ -23,6 +23,7 @@ from intertie_chassis.database import Database
 _LOWEST = -(2**63)
 _MOMENTS = ("created_at",)
 _PAGE = 1000
+_sha256 = hashlib.sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,9 @@ class VerifyStore:
         whole = projection_store.whole(dialect)
         joined = f"FROM {self._tables.chain.name} c LEFT JOIN {self._logs.name} l ON l.id = c.entry_id"
         where = "WHERE c.sequence > :after AND c.sequence <= :last ORDER BY c.sequence LIMIT :limit"
-        told = f"{whole}, l.request_payload, l.response_payload" if dialect == "sqlite" else f"c.canonical = {whole}"
+        # Payloads as the bytes that they are: to read them as text would cost a third of their digests.
+        payloads = "CAST(l.request_payload AS BLOB), CAST(l.response_payload AS BLOB)"
+        told = f"{whole}, {payloads}" if dialect == "sqlite" else f"c.canonical = {whole}"
         self._links = f"SELECT c.sequence, c.canonical, c.head, c.mac, {told} {joined} {where}"
         self._bare = f"SELECT c.sequence, c.canonical, c.head, c.mac FROM {self._tables.chain.name} c {where}"
         path = make_url(database.shown_url).database if dialect == "sqlite" else None
@@ -88,11 +91,10 @@ class VerifyStore:
                 # tells what it is.
                 rows = connection.execute(self._bare, values).fetchall()
                 return _fed(walk, [(*row, False) for row in rows])
-        digests = payload_digests
         return _fed(
             walk,
             [
-                (place, canonical, head, mac, canonical == b"%s,%s]" % (whole[:-1], digests(request, response)))
+                (place, canonical, head, mac, canonical == _expected(whole, request, response))
                 for place, canonical, head, mac, whole, request, response in rows
             ],
         )
@@ -155,6 +157,15 @@ class VerifyStore:
         """The highest number in the log; 0 when it is empty."""
         async with self._database.read() as connection:
             return int(await connection.scalar(select(func.max(self._logs.c.id))) or 0)
+
+
+def _expected(whole: bytes, request: bytes | None, response: bytes | None) -> bytes:
+    """The canonical bytes of an entry whose columns are `whole` and whose payloads are these."""
+    if request is None or response is None:
+        return b"%s,%s]" % (whole[:-1], payload_digests(request, response))
+    # What almost every entry is, without a call for each digest.
+    digests = (_sha256(request).hexdigest(), _sha256(response).hexdigest())
+    return b'%s,"%s"]' % (whole[:-1], '","'.join(digests).encode())
 
 
 def _fed(walk: Walk, rows: Sequence[LinkRow]) -> Part:
