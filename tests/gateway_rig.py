@@ -69,7 +69,7 @@ class Script:
     """By the method's name; others give an empty answer."""
     groups: list[ingest_pb2.AcceptDeliveriesRequest] = field(default_factory=list)
     calls: list[tuple[str, Any, dict[str, str]]] = field(default_factory=list)
-    """Method, request and metadata of every other call."""
+    """Method, request and metadata of every other call that a client caused."""
 
     @property
     def deliveries(self) -> list[ingest_pb2.RawDelivery]:
@@ -129,7 +129,8 @@ class Services:
                     self.script.on_group(request)
                     results = [self.script.accept(delivery) for delivery in request.deliveries]
                     return ingest_pb2.AcceptDeliveriesResponse(results=results)
-                self.script.calls.append((method.name, request, metadata))
+                if method.name != "AppendEntries":  # the gateway's own, about refusals: comes when it comes
+                    self.script.calls.append((method.name, request, metadata))
                 handler = self.script.handlers.get(method.name)
                 return handler(request, metadata) if handler else GetMessageClass(method.output_type)()
             except IntertieError as error:
