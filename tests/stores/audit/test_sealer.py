@@ -13,7 +13,7 @@ from sqlalchemy import event, exc, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from chain_rig import CHAIN, CHECKPOINTS, LOGS, PREFIX, Rig, entry
-from intertie_audit import chain
+from intertie_audit import chain, sealer
 from intertie_audit.chain import EXPIRED, FOUND
 from intertie_audit.chain_keys import ChainKeys, KnownKeys
 from intertie_audit.migrations import MIGRATIONS
@@ -90,6 +90,19 @@ async def test_canonical_bytes_are_what_the_documentation_says(rig: Rig) -> None
     leaf = hashlib.sha256(b"\x00" + link.canonical).digest()
     assert link.head == hashlib.sha256(b"\x01" + start + leaf).digest()
     assert link.mac == hmac.digest(rig.key.mac_key, link.head, "sha256")
+
+
+async def test_a_backlog_does_not_hold_up_a_stop(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop seals and signs as much as its time allows, a batch here; the next start goes on behind it."""
+    monkeypatch.setattr(sealer, "_FINISH_SECONDS", 0.0)
+    monkeypatch.setattr(sealer, "_MOST_LINKS", 200)
+    await rig.sealer.begin()
+    for _ in range(3):
+        await rig.log.append([entry() for _ in range(200)])
+    await rig.sealer.finish()
+    assert 0 < (await rig.links.end()).sequence < 600
+    await rig.seal()
+    assert (await rig.links.end()).sequence == 600
 
 
 async def test_two_sealers_at_once(rig: Rig, opened: Database) -> None:

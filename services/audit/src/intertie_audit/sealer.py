@@ -32,6 +32,7 @@ _REST_SECONDS = 0.25
 """After a wake: what comes meanwhile goes into the same batch."""
 _SWEEP_SECONDS = 3600.0
 _PATIENCE_SECONDS = 60.0
+_FINISH_SECONDS = 5.0
 _MOST_LINKS = 1000
 """Links of one transaction: on SQLite it keeps appends waiting for some milliseconds."""
 _MOST_BYTES = 4_000_000
@@ -140,12 +141,15 @@ class Sealer:
         return more
 
     async def finish(self) -> None:
-        """Seals and signs what is left, if this process is the one who seals."""
+        """Seals what is left, for some seconds at most, and signs it, if this process is the one who seals."""
         if not self._is_begun:
             return
         try:
-            while await self.step():
-                pass
+            loop = asyncio.get_running_loop()
+            until = loop.time() + _FINISH_SECONDS
+            # What a burst has left behind must not hold up the stop: the next start seals it.
+            while await self.step() and loop.time() < until:
+                continue
             await self._checkpoints.make(self._place)
             await self._checkpoints.anchor()
         except Unavailable as error:
