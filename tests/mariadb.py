@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pymysql
@@ -25,24 +26,27 @@ def find(program: str) -> str | None:
 class MariaDBServer:
     """One running mariadbd; ``create_database`` gives each test an empty database of its own."""
 
-    def __init__(self, port: int, password: str, process: subprocess.Popen[bytes], directory: Path) -> None:
+    def __init__(self, port: int, password: str, command: Sequence[str], directory: Path) -> None:
+        """For `launch`; nothing is started yet."""
         self.port = port
         self._password = password
-        self._process = process
+        self._command = command
         self._directory = directory
+        self._log = directory / "log"
+        self._process: subprocess.Popen[bytes]
 
     @classmethod
     def launch(cls, mariadbd: str, install_db: str, *options: str) -> "MariaDBServer":
         """Create the system tables and start the server; RuntimeError with the end of its log when that fails."""
         # Not under pytest's own temporary directory: its path may be too long for a unix socket.
         directory = Path(tempfile.mkdtemp(prefix="intertie-mariadb-"))
-        data, log, password = directory / "data", directory / "log", secrets.token_hex(16)
+        data, password = directory / "data", secrets.token_hex(16)
         # Of its own: a server that starts clears the temporary tables in it away, those of another that starts, too.
         temporary = directory / "tmp"
         temporary.mkdir()
         # mariadbd refuses to run as root unless told by name; a normal user may not name another.
         as_user = ["--user=root"] if os.geteuid() == 0 else []
-        with log.open("ab") as output:
+        with (directory / "log").open("ab") as output:
             subprocess.run(
                 [install_db, "--no-defaults", f"--datadir={data}", "--skip-test-db", *as_user],
                 check=True,
@@ -57,30 +61,44 @@ class MariaDBServer:
             f"GRANT ALL ON *.* TO '{USER}'@'127.0.0.1' WITH GRANT OPTION;\n"
         )
         port = free_port()
-        process = start(
-            [
-                mariadbd,
-                "--no-defaults",
-                *as_user,
-                f"--datadir={data}",
-                f"--tmpdir={temporary}",
-                f"--socket={directory / 'socket'}",
-                f"--pid-file={directory / 'pid'}",
-                "--bind-address=127.0.0.1",
-                f"--port={port}",
-                f"--init-file={grants}",
-                "--skip-name-resolve",
-                "--character-set-server=utf8mb4",
-                "--innodb-buffer-pool-size=64M",
-                "--innodb-log-file-size=32M",
-                "--max-connections=400",
-                *options,
-            ],
-            log=log,
-        )
-        server = cls(port, password, process, directory)
-        server._wait_until_ready(log)
+        command = [
+            mariadbd,
+            "--no-defaults",
+            *as_user,
+            f"--datadir={data}",
+            f"--tmpdir={temporary}",
+            f"--socket={directory / 'socket'}",
+            f"--pid-file={directory / 'pid'}",
+            "--bind-address=127.0.0.1",
+            f"--port={port}",
+            f"--init-file={grants}",
+            "--skip-name-resolve",
+            "--character-set-server=utf8mb4",
+            "--innodb-buffer-pool-size=64M",
+            "--innodb-log-file-size=32M",
+            "--max-connections=400",
+            *options,
+        ]
+        server = cls(port, password, command, directory)
+        server.start()
+        server._wait_until_ready()
+        # Users are kept in the data directory; a server that starts again must not make them anew.
+        server._command = [part for part in command if not part.startswith("--init-file=")]
         return server
+
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._process.pid
+
+    def kill(self) -> None:
+        """End it at once, as a crash does (SIGKILL)."""
+        self._process.kill()
+        self._process.wait()
+
+    def start(self) -> None:
+        """Start it on its own directory and port, also after `kill`; it answers a little later."""
+        self._process = start(self._command, log=self._log)
 
     def url(self, database: str) -> str:
         """Give the SQLAlchemy URL of a database, with the async driver."""
@@ -125,7 +143,7 @@ class MariaDBServer:
         with self.connect() as connection, connection.cursor() as cursor:
             cursor.execute(statement)
 
-    def _wait_until_ready(self, log: Path) -> None:
+    def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + STARTUP_SECONDS
         while True:
             try:
@@ -135,10 +153,10 @@ class MariaDBServer:
                 if self._process.poll() is None and time.monotonic() < deadline:
                     time.sleep(0.05)
                     continue
-            self.stop_and_tell(log)
+            self.stop_and_tell()
 
-    def stop_and_tell(self, log: Path) -> None:
+    def stop_and_tell(self) -> None:
         """Give up on a server that did not start: RuntimeError with the end of its log."""
-        tail = log.read_text(errors="replace")[-2000:]
+        tail = self._log.read_text(errors="replace")[-2000:]
         self.stop()
         raise RuntimeError(f"mariadbd did not start:\n{tail}")

@@ -19,7 +19,7 @@ NEEDS_A_PERSON = 78
 _LEASH = Path(__file__).with_name("leash.py")
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
-_STEADY_SECONDS = 30.0
+_STEADY_SECONDS = 10.0
 _LONGEST_LINE = 1_000_000
 
 

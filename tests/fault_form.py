@@ -1,0 +1,47 @@
+"""Which form of the fault tests runs: the short one of `make test`, or the long one of `make faults`.
+
+The only reader of INTERTIE_FAULTS (`long`), INTERTIE_FAULTS_SEED, INTERTIE_FAULTS_RESULTS (a file to which each test
+adds lines of JSON) and INTERTIE_FAULTS_KILLS and INTERTIE_FAULTS_CUTS (how many).
+"""
+
+import json
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def is_long() -> bool:
+    """Whether the long form runs."""
+    return os.environ.get("INTERTIE_FAULTS") == "long"
+
+
+def either(short: T, long: T) -> T:
+    """The one for the form that runs."""
+    return long if is_long() else short
+
+
+def amount(name: str, short: int, long: int) -> int:
+    """How many KILLS or CUTS: as the environment says, else by the form."""
+    return int(os.environ.get(f"INTERTIE_FAULTS_{name}", either(short, long)))
+
+
+def seed() -> int:
+    """The seed of this run, printed so that the run can be had again; CI's is always the same."""
+    given = os.environ.get("INTERTIE_FAULTS_SEED")
+    chosen = int(given) if given else 1 if "CI" in os.environ else secrets.randbelow(1_000_000)
+    print(f"INTERTIE_FAULTS_SEED={chosen}")  # noqa: T201 - pytest shows it with a failure
+    return chosen
+
+
+def publish(name: str, **figures: object) -> None:
+    """Add a line of figures to the results, and print it."""
+    line = json.dumps({"name": name, "at": int(time.time()), **figures}, default=str)
+    print(line)  # noqa: T201
+    path = os.environ.get("INTERTIE_FAULTS_RESULTS")
+    if path:
+        with Path(path).open("a") as results:
+            results.write(line + "\n")
