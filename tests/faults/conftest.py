@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import requirement
+from fleet import Fleet
 from mariadb import MariaDBServer
 from suite import Suite
 
@@ -22,3 +23,11 @@ def suite(request: pytest.FixtureRequest, tmp_path: Path, _mariadb_if_here: Mari
     running = Suite(tmp_path / "suite", database_url, {"INTERTIE_MAPPER_LEASE_SECONDS": "10"}).start()
     yield running
     running.stop()
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
+    """A fleet on an empty database of its own server."""
+    fleet = Fleet.launch(request.param, tmp_path)
+    yield fleet
+    fleet.stop()

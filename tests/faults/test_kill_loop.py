@@ -5,32 +5,22 @@ checked. The seed decides who is killed when, and what is sent.
 """
 
 import asyncio
-import os
 import random
-import signal
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from subprocess import Popen
 
 import pytest
 
 import fault_checker
 import fault_form
 import load
-import processes
-import requirement
-import victims
+from fleet import Fleet
 from ledger import Ledger
-from mariadb import MariaDBServer, find
 from suite import PREFIX, Suite
 from waiting import eventually
 
-VICTIMS = ("registry", "ingest", "mapper", "audit", "gateway", "pull")
 KILLS_A_ROUND = 100
 
 
@@ -47,74 +37,6 @@ _SPOILING = (
     ("target", f"INSERT INTO {_CAMPAIGNS} (title) SELECT title FROM {_CAMPAIGNS} WHERE {_last(_CAMPAIGNS)}"),
     ("target", f"UPDATE {_EVENTS} SET capacity = capacity + 1 WHERE {_last(_EVENTS)}"),
 )
-
-
-class Fleet:
-    """A suite with a second mapper beside it, and the database where there is a server."""
-
-    def __init__(self, suite: Suite, server: MariaDBServer | None) -> None:
-        self.suite = suite
-        self.server = server
-        self.second: Popen[bytes] | None = None
-        self.victims = [*VICTIMS, "second mapper", *(["mariadbd"] if server else [])]
-
-    def start_second(self) -> None:
-        """Start the second mapper."""
-        address = f"127.0.0.1:{processes.free_port()}"
-        self.second = processes.start(
-            [sys.executable, "-m", "intertie_mapper"],
-            log=self.suite.directory / "second-mapper.log",
-            env={**self.suite.env, "INTERTIE_MAPPER_LISTEN": address},
-            cwd=self.suite.directory,
-        )
-
-    async def kill(self, victim: str) -> bool:
-        """Kill -9 the victim and have it started again; False when it was not running."""
-        if victim == "mariadbd":
-            assert self.server is not None
-            self.server.kill()
-            self.server.start()
-        elif victim == "second mapper":
-            assert self.second is not None
-            self.second.kill()
-            self.second.wait()
-            self.start_second()
-        else:
-            with suppress(LookupError, ProcessLookupError):
-                os.kill(await asyncio.to_thread(victims.find_process, self.suite, victim), signal.SIGKILL)
-                return True
-            return False
-        return True
-
-    def stop(self) -> None:
-        """Stop all."""
-        if self.second is not None:
-            processes.stop(self.second)
-        self.suite.stop()
-        if self.server is not None:
-            self.server.stop()
-
-
-@pytest.fixture(params=["sqlite", "mariadb"])
-def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
-    """A fleet on an empty database of its own server."""
-    server, url = None, None
-    if request.param == "mariadb":
-        mariadbd, install_db = find("mariadbd"), find("mariadb-install-db")
-        if mariadbd is None or install_db is None:
-            requirement.missing("mariadb", "install mariadb-server")
-        server = MariaDBServer.launch(mariadbd, install_db)
-        url = server.url(server.create_database())
-    # A killed mapper's records come back when their lease has ended; a minute of that proves no more than seconds.
-    suite = Suite(tmp_path / "suite", url, {"INTERTIE_MAPPER_LEASE_SECONDS": "10"})
-    fleet = Fleet(suite, server)
-    try:
-        suite.start()
-        fleet.start_second()
-        load.configure(suite)
-        yield fleet
-    finally:
-        fleet.stop()
 
 
 @pytest.mark.timeout(7200)
@@ -138,7 +60,7 @@ async def test_nothing_is_lost_or_doubled_however_often_all_are_killed(fleet: Fl
             await fault_checker.drained(fleet.suite, timeout=180)
             findings = await asyncio.to_thread(fault_checker.check, fleet.suite, ledger)
             fault_form.publish(
-                f"kill loop, {'mariadb' if fleet.server else 'sqlite'}",
+                f"kill loop, {fleet.store}",
                 seed=seed,
                 round=number,
                 kills=kills.total(),
