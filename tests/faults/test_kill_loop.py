@@ -83,11 +83,13 @@ async def _round(fleet: Fleet, client: load.Client, chance: random.Random, kills
     """Send and kill until so many have been killed; gives how often each was."""
     sending = asyncio.create_task(client.run())
     killed: Counter[str] = Counter()
+    deck: list[str] = []
     try:
         while killed.total() < kills:
             await asyncio.sleep(chance.uniform(0.3, 2.0))  # the interval is what is tried, nothing is waited for
-            victim = chance.choice(fleet.victims)
-            if await fleet.kill(victim):
+            # Dealt like cards, so that a short run kills each as often as a long one.
+            deck = deck or chance.sample(fleet.victims, len(fleet.victims))
+            if await fleet.kill(victim := deck.pop()):
                 killed[victim] += 1
     finally:
         client.stop()

@@ -5,7 +5,9 @@ the streams, accept no more, let calls end, stop background work, close resource
 """
 
 import asyncio
+import os
 import signal
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -32,8 +34,14 @@ _log = structlog.get_logger()
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 MAX_METADATA_BYTES = 16 * 1024
 
-_BACKGROUND_SECONDS = 10.0
-"""How long background work may take to end once it is cancelled."""
+_REST_SECONDS = 5.0
+"""What is kept of the drain for all that ends after the calls: background work, and what it and they used."""
+
+_LEAST_REST_SECONDS = 2.0
+"""What these get of a drain that is shorter."""
+
+_GRACE_SECONDS = 1.0
+"""How long after the drain a process that was told to stop is still there at most."""
 
 _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -72,7 +80,7 @@ class Server:
         name: for the logs.
         listen: ``host:port``; port 0 lets the system choose one.
         verifier: tells whom a token speaks for.
-        drain_seconds: how long a stopping server lets calls end that have begun.
+        drain_seconds: how long a stop takes at most. Calls that have begun get all of it but the last five seconds.
         max_concurrent_calls: more than so many at once are refused as OVERLOADED.
         reuse_port: whether several processes may listen on the port.
         tls: with them the server speaks TLS, and every caller needs a certificate.
@@ -161,19 +169,32 @@ class Server:
         return self.port
 
     async def stop(self) -> None:
-        """Stops gracefully; calls still running after the drain are cut. Does nothing the second time."""
+        """Stops gracefully, within the drain; calls that take longer are cut. Does nothing the second time."""
         if self._is_stopped:
             return
         self._is_stopped = True
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._drain_seconds
         self.stopping.set()
         await self._health.end()
         self._guard.end_streams()
         if self.port:
-            await self._server.stop(self._drain_seconds)
+            await self._server.stop(max(self._drain_seconds - _REST_SECONDS, self._drain_seconds / 2))
         # After the calls, since background work may be what they wait for or feed.
-        await _end(self._tasks)
-        await self.resources.aclose()
+        until = max(until, loop.time() + _LEAST_REST_SECONDS)
+        await _end(self._tasks, until - (until - loop.time()) / 2)
+        await self._close(until)
         _log.info("stopped")
+
+    async def _close(self, until: float) -> None:
+        """Closes the resources. What they wait for may be a database that hangs: what is committed is safe without."""
+        closing = asyncio.ensure_future(self.resources.aclose())
+        await asyncio.wait({closing}, timeout=until - asyncio.get_running_loop().time())
+        if not closing.done():
+            _log.warning("not all could be closed in time; ending all the same")
+            closing.cancel()
+            return
+        closing.result()
 
     async def run(self) -> None:
         """Starts, waits for SIGTERM or SIGINT, and stops; further signals change nothing."""
@@ -186,6 +207,7 @@ class Server:
             await asked.wait()
             _log.info("stopping")
         finally:
+            _exit_after(self._drain_seconds + _GRACE_SECONDS)
             await self.stop()
 
     def _open_port(self) -> int:
@@ -204,15 +226,21 @@ class Server:
         self._tasks.append(asyncio.create_task(keep_running(name, work), name=f"{self.name}: {name}"))
 
 
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    """Cancels the tasks until they have ended, for at most a while.
+def _exit_after(seconds: float) -> None:
+    """Ends the process, with 0, should it still be there: a driver that swallows cancellations may keep its loop."""
+    timer = threading.Timer(seconds, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
+
+
+async def _end(tasks: list[asyncio.Task[None]], until: float) -> None:
+    """Cancels the tasks until they have ended, or the loop's clock says so.
 
     Once is not enough: before Python 3.12 asyncio.wait_for, which the MySQL driver uses, loses a cancellation that
     comes at the moment of its answer.
     """
     pending = set(tasks)
-    deadline = asyncio.get_running_loop().time() + _BACKGROUND_SECONDS
-    while pending and asyncio.get_running_loop().time() < deadline:
+    while pending and asyncio.get_running_loop().time() < until:
         for task in pending:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=0.2)
