@@ -175,12 +175,12 @@ class Client:
 
     async def _send(self, connection: "_Connection", request: Request, *, may_hang_up: bool = True) -> int:
         sent_at, started = time.time(), time.monotonic()
-        status, answer = await connection.post(request, hangs_up=may_hang_up and request.hangs_up)
+        status, head, answer = await connection.post(request, hangs_up=may_hang_up and request.hangs_up)
         outcome: Outcome = (
             "ok" if 200 <= status < 300 else "fail" if 400 <= status < 500 and status != 429 else "unknown"
         )
         self.statuses[status] += 1
-        self._judge(request, status, answer)
+        self._judge(request, status, head, answer)
         attempt = Attempt(
             request.key, hashlib.sha256(request.body).hexdigest(), request.entity, request.version, request.fits,
             sent_at, time.monotonic() - started, outcome, status, _delivery_id(answer) if outcome == "ok" else "",
@@ -190,8 +190,10 @@ class Client:
             self._traffic.ended(request, outcome)
         return status
 
-    def _judge(self, request: Request, status: int, answer: bytes) -> None:
+    def _judge(self, request: Request, status: int, head: bytes, answer: bytes) -> None:
         is_right = status == 0 or status in _AWAY or status in (request.expected or {202})
+        if status in (429, 503):
+            is_right = b"\r\nretry-after:" in head.lower()
         if not is_right:
             self.wrong.append(f"{request.key}: {status} {answer[:300]!r}")
 
@@ -203,8 +205,8 @@ class _Connection:
         self._port = port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def post(self, request: Request, *, hangs_up: bool) -> tuple[int, bytes]:
-        """Status and body of the answer; 0 when none came."""
+    async def post(self, request: Request, *, hangs_up: bool) -> tuple[int, bytes, bytes]:
+        """Status, head and body of the answer; 0 when none came."""
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 reader, writer = self._streams = self._streams or await asyncio.open_connection("127.0.0.1", self._port)
@@ -212,16 +214,16 @@ class _Connection:
                 await writer.drain()
                 if hangs_up:
                     await self.close()
-                    return 0, b""
+                    return 0, b"", b""
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
                 body = await reader.readexactly(length)
         except (OSError, EOFError, TimeoutError, ValueError):
             await self.close()
-            return 0, b""
+            return 0, b"", b""
         if b"connection: close" in head.lower():
             await self.close()
-        return int(head.split(b" ", 2)[1]), body
+        return int(head.split(b" ", 2)[1]), head, body
 
     async def close(self) -> None:
         """Close it, if it is open."""
