@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup up test check generate release-contracts lock clean
+.PHONY: help setup up test faults check generate release-contracts lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,11 @@ up: setup ## run the suite with its demo on embedded SQLite (ARGS="--data-dir DI
 # Two at a time suit two cores; a file's tests stay together, since they share what they started.
 test: setup ## run the tests with what this machine has, and say what was skipped (ARGS="tests/unit -k paths" is passed on)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+# As root, for what a cut of the power leaves on a disk. Its figures stand in docs/reliability.md.
+faults: setup ## the long form of the fault tests: about two hours (figures are added to fault-results.jsonl; INTERTIE_FAULTS_SEED repeats a run)
+	INTERTIE_FAULTS=long INTERTIE_FAULTS_RESULTS=$${INTERTIE_FAULTS_RESULTS:-$(CURDIR)/fault-results.jsonl} \
+		$(BIN)/python -m pytest -n $(JOBS) --dist load -rA tests/faults $(MODELS) $(ARGS)
 
 check: setup $(GOOGLEAPIS) ## lint, types, contracts, whether all that is generated is current, and the lock against known faults
 	$(BIN)/ruff check

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import TypeVar
 
+import requirement
+
 T = TypeVar("T")
 
 
@@ -45,3 +47,9 @@ def publish(name: str, **figures: object) -> None:
     if path:
         with Path(path).open("a") as results:
             results.write(line + "\n")
+
+
+def require_long() -> None:
+    """Skip the running test unless the long form runs: it measures more than it tries."""
+    if not is_long():
+        requirement.missing("the long form", "make faults")

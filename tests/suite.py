@@ -28,7 +28,7 @@ SEED_SECRET = "your_webhook_secret"
 SECRET = canary("webhook-secret")
 SERVICES = ("registry", "ingest", "mapper", "audit", "pull")
 READY_LINE = "intertie is ready"
-STARTUP_SECONDS = 60
+STARTUP_SECONDS = 100
 #: the embedded file of each owner
 FILES = {"registry": "registry.db", "ingest": "ingest.db", "audit": "audit.db", "target": "campaign.db"}
 
