@@ -159,7 +159,10 @@ async def _status(settings: Settings, migrations: Migrations, warn: Warn | None)
             "current": state.current,
             "head": state.head,
             "state": state.state,
-            "warnings": await warn(database) if warn and state.state == "current" else [],
+            "warnings": [
+                *(f"{migrations.owner}: the database may lose acknowledged data: {one}" for one in database.weaknesses),
+                *(await warn(database) if warn and state.state == "current" else []),
+            ],
         }
         print(json.dumps(answer))  # noqa: T201
     finally:

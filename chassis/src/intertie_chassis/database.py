@@ -5,6 +5,9 @@ processes) and a few readers that cannot write. MySQL and MariaDB: a pool of wri
 readers in read-only sessions. Times are UTC throughout: the session's time zone is +00:00, and Python's datetimes are
 naive.
 
+A server that is away, or that hangs, is met once (`availability`): from then on everybody is refused at once, until it
+answers again.
+
 Beware of rowcount on MySQL: the driver asks for *found* rows, so an UPDATE that changes nothing still counts its row,
 and `INSERT … ON DUPLICATE KEY UPDATE` does not tell a new row from an old one.
 """
@@ -18,9 +21,11 @@ from typing import Literal, TypeVar
 import structlog
 from sqlalchemy import exc, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.util import greenlet_spawn
 
-from intertie_chassis import database_errors, mysql, sqlite
-from intertie_chassis.errors import StartupError, Unavailable
+from intertie_chassis import database_errors, metrics, mysql, sqlite
+from intertie_chassis.availability import Availability, away
+from intertie_chassis.errors import StartupError
 from intertie_chassis.settings import with_async_driver
 
 T = TypeVar("T")
@@ -34,35 +39,45 @@ _WRONG_ACCESS = {1044, 1045, 1049, 1130, 1698}  # MySQL: access denied, unknown 
 class Database:
     """An open database. Made by `open`, ended by `close`."""
 
-    def __init__(self, url: str, *, pool_size: int = 8, table_prefix: str = "") -> None:
+    def __init__(self, url: str, *, pool_size: int = 8, table_prefix: str = "", name: str = "") -> None:
         """For `open`; connects to nothing yet."""
+        self.weaknesses: tuple[str, ...] = ()
+        """Settings of the store that may cost acknowledged data, each in a line that says what to set."""
         self._url = with_async_driver(url)
         self.dialect: Literal["sqlite", "mysql"] = "sqlite" if self._url.startswith("sqlite") else "mysql"
         self.table_prefix = table_prefix
-        self._writer_lock = asyncio.Lock()
+        self._name = name
         self._is_checked = False
+        self._writer_lock = asyncio.Lock()
         self._version_lock = asyncio.Lock()
         self._version_reader: AsyncConnection | None = None
         self._running: set[asyncio.Task[object]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
         self._writer: AsyncEngine
         self._reader: AsyncEngine
         if self.dialect == "sqlite":
             self._writer, self._reader = sqlite.writer_engine(self._url), sqlite.reader_engine(self._url, pool_size)
+            self._looker = self._writer
         else:
             self._writer = mysql.writer_engine(self._url, pool_size)
             self._reader = mysql.reader_engine(self._url, pool_size)
+            self._looker = mysql.looker_engine(self._url)
+        look = None if self.dialect == "sqlite" else self._look
+        self._availability = Availability(name, look, self._discard)
 
     @classmethod
-    async def open(cls, url: str, *, pool_size: int = 8, table_prefix: str = "") -> "Database":
-        """Opens the database and checks that what is committed survives a power cut (a loud warning if not).
+    async def open(cls, url: str, *, pool_size: int = 8, table_prefix: str = "", name: str = "") -> "Database":
+        """Opens the database and checks that what is committed survives a power cut (`weaknesses`, a loud log line and
+        a metric if not).
 
         A MySQL server that is away is no fault here: the database heals when the server comes. `url` may leave out the
-        driver. Raises StartupError when the URL, the account or the SQLite file can never work.
+        driver; `name` is the owner's, for the metrics (none without it). Raises StartupError when the URL, the account
+        or the SQLite file can never work.
         """
         try:
             if with_async_driver(url).startswith("sqlite"):
                 sqlite.make_directory(url)
-            database = cls(url, pool_size=pool_size, table_prefix=table_prefix)
+            database = cls(url, pool_size=pool_size, table_prefix=table_prefix, name=name)
         except (exc.ArgumentError, exc.NoSuchModuleError, ValueError) as error:
             raise StartupError(
                 "the database URL cannot be understood; see INTERTIE_DATABASE_URL. Characters of user and password "
@@ -70,18 +85,20 @@ class Database:
             ) from error
         try:
             await database._check()
+            database._availability.begin_here()
         except (exc.SQLAlchemyError, OSError) as error:
             number = database_errors.error_number(error)
             if database.dialect == "sqlite" or number in _WRONG_ACCESS:
                 await database.close()
                 raise StartupError(f"the database {database.shown_url} cannot be opened: {_cause(error)}") from error
             _log.warning("database is away; waiting for it", database=database.shown_url, cause=_cause(error))
+            database._availability.begin_away()
         return database
 
     @property
     def is_mariadb(self) -> bool:
         """Whether the server is MariaDB; known from the first connection on, False before."""
-        return bool(getattr(self._writer.dialect, "is_mariadb", False))
+        return bool(getattr(self._looker.dialect, "is_mariadb", False))
 
     @property
     def shown_url(self) -> str:
@@ -92,35 +109,39 @@ class Database:
         """Waits for the transactions that run, then closes every connection."""
         while self._running:
             await asyncio.wait(set(self._running))
+        await self._availability.close()
+        for task in set(self._closing):
+            task.cancel()
         if self._version_reader is not None:
             await self._version_reader.close()
         await self._reader.dispose()
         await self._writer.dispose()
+        await self._looker.dispose()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection that sees what is committed and can write nothing.
 
         On SQLite one consistent snapshot for as long as it is held (hold it shortly: it keeps the WAL from shrinking),
-        on MySQL each statement its own. Raises Unavailable (STORE_UNAVAILABLE) when the store is away or no connection
-        comes free within 2 s; other database errors as SQLAlchemy's.
+        on MySQL each statement its own. Raises Unavailable (STORE_UNAVAILABLE) when the store is away, at once when
+        that is known, or when no connection comes free within 2 s; other database errors as SQLAlchemy's.
         """
         try:
-            if not self._is_checked:
-                await self._check()
-            async with self._reader.connect() as connection:
+            async with self._availability.within(None), self._reader.connect() as connection:
                 yield connection
+            self._availability.answered()
         except exc.SQLAlchemyError as error:
-            raise _translated(error) from error
+            raise self._translated(error) from error
 
     async def transaction(self, work: Work[T], *, timeout: float = 10.0) -> T:
         """Runs `work(connection)` in one transaction, commits, and gives its result.
 
         `work` is run again (at most 5 times in all) after a deadlock, a lock wait or a busy file, so it must have no
         effect but through its connection. The whole runs shielded: when the caller is cancelled, it still commits or
-        rolls back, within `timeout` seconds. Raises Unavailable (STORE_UNAVAILABLE) when the store is away, when time
-        runs out, or when the connection died during the commit: then nobody knows whether it is committed, so the
-        caller must be able to ask again. Other database errors pass as SQLAlchemy's.
+        rolls back, within `timeout` seconds. Raises Unavailable (STORE_UNAVAILABLE) when the store is away (at once
+        when that is known, or as soon as it is), when time runs out, or when the connection died during the commit:
+        then nobody knows whether it is committed, so the caller must be able to ask again. Other database errors pass
+        as SQLAlchemy's.
         """
         task = asyncio.ensure_future(self._transaction(work, timeout))
         self._running.add(task)
@@ -131,7 +152,7 @@ class Database:
         await asyncio.wait({task}, timeout=timeout + 1)
         if not task.done():
             task.cancel()
-            raise _away("the database did not finish in time; try again")
+            raise away("the database did not finish in time; try again")
         return task.result()
 
     def _ended(self, task: asyncio.Task[object]) -> None:
@@ -140,32 +161,85 @@ class Database:
             task.exception()  # looked at, so that asyncio does not report it when the caller has gone
 
     async def _transaction(self, work: Work[T], timeout: float) -> T:
-        try:
-            async with asyncio.timeout(timeout) as limit:
-                return await self._attempts(work)
-        except TimeoutError as error:
-            if not limit.expired():
-                raise
-            raise _away("the database did not finish in time; try again") from error
+        async with self._availability.within(timeout, writes=True):
+            result = await self._attempts(work)
+        self._availability.committed()
+        return result
 
     async def _attempts(self, work: Work[T]) -> T:
         for attempt in range(1, _MOST_ATTEMPTS + 1):
             try:
-                if not self._is_checked:
-                    await self._check()
                 return await self._once(work)
             except exc.SQLAlchemyError as error:
                 if not database_errors.is_conflict(error) or attempt == _MOST_ATTEMPTS:
-                    raise _translated(error) from error
+                    raise self._translated(error) from error
                 _log.debug("transaction met another one; trying again", attempt=attempt, cause=_cause(error))
             # Full jitter: two transactions that deadlocked must not meet again at the same moment.
             await asyncio.sleep(random.uniform(0.002, 0.02 * 2**attempt))
         raise AssertionError("unreachable")
 
     async def _check(self) -> None:
-        """Looks once at how durable the store is: at `open`, or when the server comes that was away then."""
-        await (sqlite if self.dialect == "sqlite" else mysql).check(self._writer)
-        self._is_checked = True
+        """Looks at how durable the store is: at `open`, and whenever a server answers a look, since one that was away
+        may have come back with other settings."""
+        facts, weaknesses = await (sqlite if self.dialect == "sqlite" else mysql).check(self._looker)
+        is_news, self._is_checked = not self._is_checked or weaknesses != self.weaknesses, True
+        self.weaknesses = weaknesses
+        if self._name:
+            metrics.DURABILITY_DEGRADED.labels(self._name).set(bool(weaknesses))
+        if is_news:
+            _log.info("database is open", database=self.shown_url, **facts)
+            for weakness in weaknesses:
+                _log.error("DURABILITY DEGRADED: acknowledged data may be lost", why=weakness)
+
+    async def _look(self) -> bool:
+        """Whether the server answers, on a connection of its own."""
+        try:
+            await self._check()
+        except exc.SQLAlchemyError as error:
+            _log.debug("the database does not let us look", cause=_cause(error))
+            if self._availability.is_away:
+                return False
+            # It answers, if only that it is full. One that is full may also just hang up: then what is open tells.
+            return not database_errors.is_lost(error) or await self._answers_on_what_is_open()
+        return True
+
+    async def _answers_on_what_is_open(self) -> bool:
+        try:
+            async with self._reader.connect() as connection:
+                await connection.exec_driver_sql("SELECT 1")
+        except exc.SQLAlchemyError:
+            return False
+        return True
+
+    async def _discard(self) -> None:
+        """Leaves the pools' connections behind: after the server's return nobody is to wait on a dead one."""
+        for engine in (self._writer, self._reader):
+            left = engine.pool
+            await engine.dispose(close=False)
+            # Beside the looks: to a server that is silent, saying goodbye may take long.
+            task = asyncio.create_task(greenlet_spawn(left.dispose))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    def why_not_ready(self) -> str | None:
+        """Why transactions cannot be expected to succeed though the store answers; None when they can."""
+        if self._availability.is_refusing:
+            return "the database answers, and refuses to write: its disk is full or fails, or it is read-only"
+        return None
+
+    def _translated(self, error: exc.SQLAlchemyError) -> Exception:
+        """Unavailable when the store is away or crowded; else the error itself. Takes note of what it says of the
+        store."""
+        is_conflict = database_errors.is_conflict(error)
+        if not is_conflict and not database_errors.is_away(error):
+            self._availability.answered()
+            return error
+        _log.warning("database is not available", cause=_cause(error))
+        if database_errors.is_refusal(error):
+            self._availability.refused()
+        elif not is_conflict and not database_errors.is_crowded(error):
+            self._availability.suspect()
+        return away()
 
     async def _once(self, work: Work[T]) -> T:
         if self.dialect == "sqlite":
@@ -213,11 +287,11 @@ class Database:
                         return await self._begun()
                     except exc.SQLAlchemyError as error:
                         if not database_errors.is_conflict(error):
-                            raise _translated(error) from error
+                            raise self._translated(error) from error
         except TimeoutError as error:
             if not limit.expired():
                 raise
-            raise _away(f"another process has been writing to the database for {wait:.0f} s; try again") from error
+            raise away(f"another process has been writing to the database for {wait:.0f} s; try again") from error
 
     async def _begun(self) -> AsyncConnection:
         connection = await self._writer.connect()
@@ -236,10 +310,10 @@ class Database:
                 # Lock names are the server's, not the database's, and at most 64 characters.
                 lock = text("SELECT GET_LOCK(LEFT(CONCAT('intertie:', :name, ':', DATABASE()), 64), :wait)")
                 if await connection.scalar(lock, {"name": name, "wait": wait}) != 1:
-                    raise _away(f"another process has been changing the {name} tables for {wait:.0f} s; try again")
+                    raise away(f"another process has been changing the {name} tables for {wait:.0f} s; try again")
                 yield connection
         except exc.SQLAlchemyError as error:
-            raise _translated(error) from error
+            raise self._translated(error) from error
         finally:
             await engine.dispose()  # ends the session, and with it the lock
 
@@ -263,21 +337,9 @@ class Database:
                 if reader is not None:
                     await reader.close()
                 if isinstance(error, exc.SQLAlchemyError):
-                    raise _translated(error) from error
+                    raise self._translated(error) from error
                 raise
             return version
-
-
-def _away(message: str) -> Unavailable:
-    return Unavailable(message, reason="STORE_UNAVAILABLE", retry_after=1)
-
-
-def _translated(error: Exception) -> Exception:
-    """Unavailable when the store is away or crowded; else the error itself."""
-    if database_errors.is_away(error) or database_errors.is_conflict(error):
-        _log.warning("database is not available", cause=_cause(error))
-        return _away("the database is not available at the moment; try again")
-    return error
 
 
 def _cause(error: BaseException) -> str:

@@ -41,6 +41,8 @@ _MYSQL_AWAY = {
     3168,  # server is not ready
     4031,  # disconnected for inactivity
 }
+_MYSQL_LOST = {1053, 1077, 1078, 1079, 1080, 1158, 1159, 1160, 1161, 2002, 2003, 2006, 2013, 2014, 2055, 3168}
+_MYSQL_REFUSAL = {1021, 1030, 1114, 1290, 1836}
 _MYSQL_DATA = {
     1048,  # column cannot be null
     1062,  # duplicate key
@@ -114,6 +116,25 @@ def is_away(error: BaseException) -> bool:
     if is_sqlite:
         return number is not None and number & 0xFF in _SQLITE_AWAY
     return number in _MYSQL_AWAY or isinstance(error, exc.InterfaceError)
+
+
+def is_crowded(error: BaseException) -> bool:
+    """Whether no connection of the pool came free: the store may be well."""
+    return isinstance(error, exc.TimeoutError)
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether the store answers that it cannot write: its disk is full or fails, or it is read-only."""
+    number, is_sqlite = _number(error)
+    if is_sqlite:
+        return number is not None and number & 0xFF in _SQLITE_AWAY
+    return number in _MYSQL_REFUSAL
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether the server did not answer: it cannot be reached, hung up, or is going down."""
+    number, is_sqlite = _number(error)
+    return not is_sqlite and (number in _MYSQL_LOST or number is None)
 
 
 def error_number(error: BaseException) -> int | None:

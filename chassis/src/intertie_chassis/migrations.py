@@ -88,14 +88,15 @@ class Migrations:
         return (await self.state(database, table_prefix)).state in ("current", "ahead")
 
     def readiness(self, database: Database, table_prefix: str) -> Callable[[], Awaitable[str | None]]:
-        """A ready check for `Server.ready_when`: why the tables do not fit, and which command mends it."""
+        """A ready check for `Server.ready_when`: why the tables cannot be worked on; if they do not fit, which command
+        mends it."""
 
         async def check() -> str | None:
             try:
                 state = await self.state(database, table_prefix)
             except Unavailable as error:
                 return error.message
-            return None if state.state in ("current", "ahead") else self._remedy(state)
+            return database.why_not_ready() if state.state in ("current", "ahead") else self._remedy(state)
 
         return check
 

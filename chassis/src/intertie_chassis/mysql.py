@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import asyncmy
-import structlog
 from asyncmy.constants.CR import CR_SERVER_LOST as CONNECTION_LOST
 from sqlalchemy import URL, event, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from intertie_chassis import durability
 from intertie_chassis.errors import StartupError
 
-_log = structlog.get_logger()
 _CONNECT_SECONDS = 2
 _READ_SECONDS = 30
 _FILES = {"ssl_ca", "ssl_cert", "ssl_key"}
@@ -50,6 +49,13 @@ def reader_engine(url: str, pool_size: int) -> AsyncEngine:
         init=f"SET SESSION {_SESSION}",
         read_timeout=_READ_SECONDS,
         read_only=True,
+    )
+
+
+def looker_engine(url: str) -> AsyncEngine:
+    """An engine for looking whether the server is there: each connection is a new one, and none waits for long."""
+    return _engine(
+        url, isolation_level="AUTOCOMMIT", pool_size=None, init=f"SET SESSION {_SESSION}", read_timeout=_CONNECT_SECONDS
     )
 
 
@@ -135,20 +141,13 @@ def _refuse_what_cannot_work(address: URL) -> None:
             raise StartupError(f"the file that {option} of the database URL names cannot be found")
 
 
-async def check(engine: AsyncEngine) -> None:
-    """Logs the server's version, and warns when its settings do not keep what is committed."""
+async def check(engine: AsyncEngine) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The server's version, for the log, and which of its settings would lose what is committed (`durability`)."""
+    names = ", ".join(f"'{name}'" for name in ("version", "max_allowed_packet", *durability.SERVER_VARIABLES))
     async with engine.connect() as connection:
-        row = (
-            await connection.exec_driver_sql(
-                "SELECT VERSION(), @@innodb_flush_log_at_trx_commit, @@log_bin, @@sync_binlog, @@max_allowed_packet"
-            )
-        ).one()
-    version, flush, binlog, sync, packet = tuple(row)
-    _log.info("database is open", version=version, max_allowed_packet=packet)
-    if int(flush) != 1:
-        _log.error(
-            "DURABILITY DEGRADED: acknowledged data may be lost; set innodb_flush_log_at_trx_commit=1",
-            innodb_flush_log_at_trx_commit=flush,
-        )
-    if int(binlog) == 1 and int(sync) != 1:
-        _log.warning("the binary log may miss commits after a power cut; set sync_binlog=1", sync_binlog=sync)
+        # Not @@name: a server lacks some of them.
+        query = f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})"
+        rows = (await connection.exec_driver_sql(query)).mappings().all()
+    variables = {str(row["Variable_name"]).lower(): str(row["Value"]) for row in rows}
+    facts = {name: variables.get(name, "") for name in ("version", "max_allowed_packet")}
+    return facts, durability.of_server(variables)

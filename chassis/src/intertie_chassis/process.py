@@ -3,7 +3,7 @@
 A service's ``__main__`` makes one, adds its services to `server`, opens channels with `connect`, and runs it.
 """
 
-from intertie_chassis import clients
+from intertie_chassis import clients, metrics
 from intertie_chassis.callers import Callers
 from intertie_chassis.identity import Verifier, told_path
 from intertie_chassis.identity_following import IdentityFollower
@@ -38,6 +38,8 @@ class Process:
             tls=self.tls,
             callers=Callers.parse(settings.tls_callers),
         )
+        if metrics_listen := getattr(settings, f"{name}_metrics_listen"):
+            self.server.run_in_background("metrics", lambda: metrics.expose(metrics_listen))
         if name != "registry":
             follower = IdentityFollower(self.connect("registry"), self.verifier, told_path(settings))
             self.server.run_in_background("identities", follower.run)

@@ -4,7 +4,7 @@
 """
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -18,6 +18,16 @@ _EMBEDDED_FILES = {
     "target": "campaign.db",
 }
 _DRIVERS = {"mysql": "mysql+asyncmy", "mariadb": "mysql+asyncmy", "sqlite": "sqlite+aiosqlite"}
+
+
+def metrics_listen(process: str) -> Any:
+    """The setting that says where a process shows its metrics."""
+    return Field(
+        default="",
+        pattern=r"^$|^.+:[0-9]{1,5}$",
+        description=f"Where {process} shows its metrics (`GET /metrics`), `host:port`, for example `127.0.0.1:9464`; "
+        "it asks nobody who they are, so keep it in a network of yours. Empty: nowhere.",
+    )
 
 
 class Settings(BaseSettings):
@@ -100,6 +110,11 @@ class Settings(BaseSettings):
     audit_listen: str = Field(default="127.0.0.1:50054", description="Where audit listens.")
     pull_listen: str = Field(default="127.0.0.1:50055", description="Where pull listens.")
     gateway_listen: str = Field(default="127.0.0.1:8080", description="Where the HTTP gateway listens.")
+    registry_metrics_listen: str = metrics_listen("registry")
+    ingest_metrics_listen: str = metrics_listen("ingest")
+    mapper_metrics_listen: str = metrics_listen("mapper")
+    audit_metrics_listen: str = metrics_listen("audit")
+    pull_metrics_listen: str = metrics_listen("pull")
     registry_address: str = Field(default="127.0.0.1:50051", description="Where registry is reached.")
     ingest_address: str = Field(default="127.0.0.1:50052", description="Where ingest is reached.")
     mapper_address: str = Field(default="127.0.0.1:50053", description="Where mapper is reached.")

@@ -5,15 +5,14 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-import structlog
 from sqlalchemy import event, make_url
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from intertie_chassis import durability
 from intertie_chassis.errors import StartupError
 from intertie_chassis.sqlite_connection import ReaderConnection, WriterConnection, connector
 
-_log = structlog.get_logger()
 _BUSY_MS = 5000
 _FIRST_SECONDS = 60.0
 _COMMON = ("PRAGMA foreign_keys=ON", f"PRAGMA busy_timeout={_BUSY_MS}", "PRAGMA mmap_size=0")
@@ -80,28 +79,20 @@ def make_directory(url: str) -> None:
         raise StartupError(f"the directory {Path(path).parent} cannot be made ({error.strerror})") from error
 
 
-async def check(engine: AsyncEngine) -> None:
-    """Logs the version, and warns when it or its settings do not keep what is committed.
+async def check(engine: AsyncEngine) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The version, for the log, and which settings would lose what is committed (`durability`).
 
     Raises TimeoutError when another process does not let us in for a minute.
     """
     try:
         async with asyncio.timeout(_FIRST_SECONDS), engine.connect() as connection:
-            synchronous = await connection.exec_driver_sql("PRAGMA synchronous")
-            journal = await connection.exec_driver_sql("PRAGMA journal_mode")
-            durable, mode = int(synchronous.scalar_one()) >= 2, str(journal.scalar_one())
+            synchronous = int((await connection.exec_driver_sql("PRAGMA synchronous")).scalar_one())
+            journal_mode = str((await connection.exec_driver_sql("PRAGMA journal_mode")).scalar_one())
     except TimeoutError:
         raise TimeoutError(f"another process has been writing to it for {_FIRST_SECONDS:.0f} seconds") from None
     bug = "present; one writer at a time avoids it" if has_wal_reset_bug(sqlite3.sqlite_version_info) else "no"
-    _log.info(
-        "sqlite is open",
-        version=sqlite3.sqlite_version,
-        wal_reset_bug=bug,
-        journal_mode=mode,
-        file=engine.url.database,
-    )
-    if not durable or mode != "wal":
-        _log.error("DURABILITY DEGRADED: acknowledged data may be lost", journal_mode=mode, synchronous_full=durable)
+    facts = {"version": sqlite3.sqlite_version, "wal_reset_bug": bug, "journal_mode": journal_mode}
+    return facts, durability.of_file(journal_mode, synchronous)
 
 
 def has_wal_reset_bug(version: tuple[int, ...]) -> bool:

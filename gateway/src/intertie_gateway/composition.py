@@ -1,5 +1,6 @@
 """The gateway put together from its settings: what each part is handed, and in which order all is closed."""
 
+import asyncio
 import contextlib
 import socket
 import sys
@@ -7,6 +8,8 @@ from collections.abc import AsyncIterator
 
 import structlog
 
+from intertie_chassis import metrics
+from intertie_chassis.background import keep_running
 from intertie_chassis.tls import token_for
 from intertie_chassis.tls_files import TlsFiles
 from intertie_chassis.tokens import TokenSource
@@ -76,6 +79,18 @@ async def application(
         await access_log.stop()
 
 
+@contextlib.asynccontextmanager
+async def _metrics(listen: str) -> AsyncIterator[None]:
+    """Shows the metrics while the block runs, where there is an address for them."""
+    task = asyncio.create_task(keep_running("metrics", lambda: metrics.expose(listen))) if listen else None
+    try:
+        yield
+    finally:
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+
+
 async def serve(settings: GatewaySettings, listener: socket.socket | None = None) -> None:
     """Serves until SIGTERM or SIGINT.
 
@@ -88,7 +103,7 @@ async def serve(settings: GatewaySettings, listener: socket.socket | None = None
     tls = TlsFiles.of(settings, "gateway")
     token = token_for(settings, "gateway", tls)
     listener = listener or listen(settings.gateway_listen, shared=settings.gateway_workers > 1)
-    async with application(settings, token, tls) as app:
+    async with application(settings, token, tls) as app, _metrics(settings.gateway_metrics_listen):
         server = HttpServer(app, settings, listener)
         host, port = server.address
         structlog.get_logger().info("listening", host=host, port=port)

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from intertie_chassis.settings import Settings
+from intertie_chassis.settings import Settings, metrics_listen
 
 
 class GatewaySettings(Settings):
@@ -19,6 +19,7 @@ class GatewaySettings(Settings):
     gateway_workers: int = Field(
         1, ge=1, le=64, description="Processes that share the port (SO_REUSEPORT), each with its own connections."
     )
+    gateway_metrics_listen: str = metrics_listen("the gateway (each of several workers on the next port)")
     gateway_trusted_proxies: str = Field(
         "",
         description="Addresses or networks, separated by commas, of the proxies whose `X-Forwarded-For` is believed. "

@@ -29,7 +29,20 @@ async def run(settings: GatewaySettings) -> None:
     stop = asyncio.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
-    await asyncio.gather(*(_keep_running(number, stop) for number in range(1, settings.gateway_workers + 1)))
+    await asyncio.gather(
+        *(
+            _keep_running(number, stop, _environment(settings.gateway_metrics_listen, number))
+            for number in range(1, settings.gateway_workers + 1)
+        )
+    )
+
+
+def _environment(metrics_listen: str, number: int) -> dict[str, str]:
+    """What a worker reads: the parent's environment, with a port of its own for its metrics."""
+    if not metrics_listen:
+        return dict(os.environ)
+    host, _, port = metrics_listen.rpartition(":")
+    return {**os.environ, "INTERTIE_GATEWAY_METRICS_LISTEN": f"{host}:{int(port) + number - 1}"}
 
 
 def _end_with_parent() -> None:
@@ -45,13 +58,13 @@ def _end_with_parent() -> None:
     loop.add_reader(sys.stdin.fileno(), parent_is_gone)
 
 
-async def _keep_running(number: int, stop: asyncio.Event) -> None:
+async def _keep_running(number: int, stop: asyncio.Event, environment: dict[str, str]) -> None:
     """Runs one worker until `stop`. A process of its own, never a fork: gRPC does not survive one."""
     log = structlog.get_logger()
     pause = 0.2
     while not stop.is_set():
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "intertie_gateway", WORKER, stdin=asyncio.subprocess.PIPE
+            sys.executable, "-m", "intertie_gateway", WORKER, stdin=asyncio.subprocess.PIPE, env=environment
         )
         log.info("worker started", worker=number, pid=process.pid)
         ended = asyncio.ensure_future(process.wait())

@@ -28,7 +28,8 @@ async def serve(settings: AuditSettings) -> None:
     """Builds the server and runs it until it is told to stop."""
     process = Process("audit", settings, settings.audit_listen)
     server = process.server
-    database = await Database.open(settings.database_url_for("audit"), table_prefix=settings.table_prefix)
+    url = settings.database_url_for("audit")
+    database = await Database.open(url, table_prefix=settings.table_prefix, name="audit")
     server.resources.push_async_callback(database.close)
     store = Store(database)
     chain = assembly.chain(settings, database, store)

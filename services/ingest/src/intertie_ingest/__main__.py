@@ -19,6 +19,7 @@ async def serve(settings: IngestSettings) -> None:
         settings.database_url_for("ingest"),
         pool_size=settings.ingest_commit_groups + 4,
         table_prefix=settings.table_prefix,
+        name="ingest",
     )
     server.resources.push_async_callback(database.close)
     registry, audit = process.connect("registry"), process.connect("audit")

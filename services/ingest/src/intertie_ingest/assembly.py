@@ -54,7 +54,7 @@ def assemble(
         settings.ingest_rejection_rows,
     )
     limits = Limits(settings.ingest_commit_groups, settings.ingest_waiting_groups, settings.ingest_max_body_bytes)
-    store = Store(database, tables, outbox)
+    store = Store(database, tables, outbox, settings.ingest_commit_seconds)
     turnstile = Turnstile(
         Allowances(
             settings.ingest_system_rate,

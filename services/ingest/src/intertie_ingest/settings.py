@@ -26,6 +26,13 @@ class IngestSettings(Settings):
     ingest_waiting_groups: int = Field(
         64, ge=1, description="Groups of deliveries that may wait for a commit; more are refused as OVERLOADED."
     )
+    ingest_commit_seconds: float = Field(
+        4.0,
+        ge=0.5,
+        le=60,
+        description="How long the commit of a group of deliveries may take, in seconds; then its senders are answered "
+        "503. A database that is away or hangs is found out sooner, and answered for at once.",
+    )
     ingest_rejection_days: int = Field(30, ge=1, description="Days that the counts of refused deliveries are kept.")
     ingest_rejection_rows: int = Field(
         100,

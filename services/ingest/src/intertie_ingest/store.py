@@ -23,8 +23,10 @@ from intertie_ingest.tables import Tables
 class Store:
     """Where deliveries are kept."""
 
-    def __init__(self, database: Database, tables: Tables, outbox: Outbox) -> None:
+    def __init__(self, database: Database, tables: Tables, outbox: Outbox, commit_seconds: float = 4.0) -> None:
+        """`commit_seconds`: senders wait, so a group has less time than other transactions."""
         self._database = database
+        self._commit_seconds = commit_seconds
         self._tables = tables
         self._outbox = outbox
         self._clock = NearClock(database)
@@ -52,7 +54,7 @@ class Store:
             return folded
 
         try:
-            return await self._database.transaction(work)
+            return await self._database.transaction(work, timeout=self._commit_seconds)
         except exc.SQLAlchemyError as error:
             raise refusal(error) from error
 

@@ -17,7 +17,8 @@ async def serve(settings: MapperSettings) -> None:
     """Builds the server and its worker, and runs them until told to stop."""
     process = Process("mapper", settings, settings.mapper_listen)
     server = process.server
-    database = await Database.open(settings.database_url_for("target"), table_prefix=settings.table_prefix)
+    url = settings.database_url_for("target")
+    database = await Database.open(url, table_prefix=settings.table_prefix, name="target")
     server.resources.push_async_callback(database.close)
 
     mapper = Mapper(

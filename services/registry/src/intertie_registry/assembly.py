@@ -18,7 +18,7 @@ async def compose(settings: RegistrySettings) -> Server:
     """The registry's server with all that it needs, not yet started."""
     process, prefix = Process("registry", settings, settings.registry_listen), settings.table_prefix
     server, credentials = process.server, _credentials(settings)
-    database = await Database.open(settings.database_url_for("registry"), table_prefix=prefix)
+    database = await Database.open(settings.database_url_for("registry"), table_prefix=prefix, name="registry")
     server.resources.push_async_callback(database.close)
     mapper = Mapper(process.connect("mapper"))
     audit = Audit(process.connect("audit"))

@@ -15,7 +15,10 @@ async def serve(settings: PullSettings) -> None:
     process = Process("pull", settings, settings.pull_listen)
     server = process.server
     database = await Database.open(
-        settings.database_url_for("ingest"), pool_size=settings.pull_runs + 4, table_prefix=settings.table_prefix
+        settings.database_url_for("ingest"),
+        pool_size=settings.pull_runs + 4,
+        table_prefix=settings.table_prefix,
+        name="ingest",
     )
     server.resources.push_async_callback(database.close)
     assemble(
