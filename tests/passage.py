@@ -4,6 +4,7 @@ import contextlib
 import select
 import socket
 import threading
+import time
 
 from processes import free_port
 
@@ -21,6 +22,7 @@ class Passage:
         self._to = to
         self._changed = threading.Condition()
         self._left: int | None = None
+        self._delay = 0.0
         self._listening: socket.socket | None = None
         self._joined: set[socket.socket] = set()
 
@@ -30,6 +32,10 @@ class Passage:
 
     def __exit__(self, *_: object) -> None:
         self.shut()
+
+    def slow(self, seconds: float) -> None:
+        """Holds each piece of the server's up for so long from now on; 0: not at all."""
+        self._delay = seconds
 
     def narrow(self, to: int) -> None:
         """Lets so many bytes of the server's through from now on, then none, until `widen`."""
@@ -89,6 +95,8 @@ class Passage:
                     chunk = source.recv(_CHUNK if source is near else self._allowed())
                     if not chunk:
                         return
+                    if source is far and self._delay:
+                        time.sleep(self._delay)
                     (far if source is near else near).sendall(chunk)
                     if source is far:
                         self._count(len(chunk))

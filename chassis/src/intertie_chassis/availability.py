@@ -84,7 +84,7 @@ class Availability:
         self._breaker.answered()
 
     def committed(self) -> None:
-        """Says that a transaction was committed."""
+        """Says that a transaction that changed rows was committed."""
         self._breaker.committed()
 
     def refused(self) -> None:

@@ -48,7 +48,7 @@ class Breaker:
         self.served += 1
 
     def committed(self) -> None:
-        """A transaction was committed: whatever stood in the way of others is over."""
+        """A transaction that changed rows was committed: whatever stood in the way of others is over."""
         self.served += 1
         self._timeouts = self._refusals = 0
 

@@ -16,10 +16,10 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import structlog
-from sqlalchemy import exc, text
+from sqlalchemy import Connection, event, exc, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.util import greenlet_spawn
 
@@ -33,6 +33,7 @@ Work = Callable[[AsyncConnection], Awaitable[T]]
 
 _log = structlog.get_logger()
 _MOST_ATTEMPTS = 5
+_HAS_WRITTEN = "intertie has written"
 _WRONG_ACCESS = {1044, 1045, 1049, 1130, 1698}  # MySQL: access denied, unknown database, host not allowed
 
 
@@ -62,6 +63,7 @@ class Database:
             self._writer = mysql.writer_engine(self._url, pool_size)
             self._reader = mysql.reader_engine(self._url, pool_size)
             self._looker = mysql.looker_engine(self._url)
+        event.listen(self._writer.sync_engine, "after_cursor_execute", _note_writing)
         look = None if self.dialect == "sqlite" else self._look
         self._availability = Availability(name, look, self._discard)
 
@@ -162,18 +164,22 @@ class Database:
 
     async def _transaction(self, work: Work[T], timeout: float) -> T:
         async with self._availability.within(timeout, writes=True):
-            result = await self._attempts(work)
-        self._availability.committed()
-        return result
+            return await self._attempts(work)
 
     async def _attempts(self, work: Work[T]) -> T:
         for attempt in range(1, _MOST_ATTEMPTS + 1):
             try:
-                return await self._once(work)
+                result, has_written = await self._once(work)
             except exc.SQLAlchemyError as error:
                 if not database_errors.is_conflict(error) or attempt == _MOST_ATTEMPTS:
                     raise self._translated(error) from error
                 _log.debug("transaction met another one; trying again", attempt=attempt, cause=_cause(error))
+            else:
+                if has_written:
+                    self._availability.committed()
+                else:
+                    self._availability.answered()
+                return result
             # Full jitter: two transactions that deadlocked must not meet again at the same moment.
             await asyncio.sleep(random.uniform(0.002, 0.02 * 2**attempt))
         raise AssertionError("unreachable")
@@ -241,14 +247,17 @@ class Database:
             self._availability.suspect()
         return away()
 
-    async def _once(self, work: Work[T]) -> T:
+    async def _once(self, work: Work[T]) -> tuple[T, bool]:
+        """The result of the work, committed, and whether it has changed rows."""
         if self.dialect == "sqlite":
             # The connection waits for other processes by a lock of its own; see `sqlite_connection`.
             async with self._writer_lock, self._writer.begin() as connection:
-                return await work(connection)
+                connection.info.pop(_HAS_WRITTEN, None)
+                return await work(connection), _HAS_WRITTEN in connection.info
         async with self._writer.begin() as connection:
+            connection.info.pop(_HAS_WRITTEN, None)
             try:
-                return await work(connection)
+                return await work(connection), _HAS_WRITTEN in connection.info
             except exc.SQLAlchemyError as error:
                 if database_errors.is_denied(error):
                     await connection.invalidate()  # what is granted meanwhile only sessions that begin later have
@@ -340,6 +349,13 @@ class Database:
                     raise self._translated(error) from error
                 raise
             return version
+
+
+def _note_writing(connection: Connection, cursor: Any, statement: str, *_: object) -> None:
+    """Tells a transaction that has changed rows from one that found nothing to do: only the first says, when it is
+    committed, that the store takes changes."""
+    if cursor.rowcount > 0 and not statement.startswith("SELECT"):
+        connection.info[_HAS_WRITTEN] = True
 
 
 def _cause(error: BaseException) -> str:

@@ -21,6 +21,7 @@ from intertie_ingest.assembly import assemble
 from intertie_ingest.configuration import StoredGrant, StoredSystem
 from intertie_ingest.migrations import MIGRATIONS
 from intertie_ingest.settings import IngestSettings
+from passage import Passage
 from pull_rig import grant_message
 from waiting import eventually
 
@@ -71,6 +72,8 @@ class Rig:
     feed: Feed
     audit: Audit
     server: Server
+    database: Database
+    neighbours: Server
     port: int
     stack: AsyncExitStack
     channels: dict[str, Channel] = field(default_factory=dict)
@@ -111,6 +114,28 @@ async def rig(tmp_path: Path, database_url: str) -> AsyncIterator[Rig]:
 
 
 @pytest.fixture
+async def embedded(tmp_path: Path, sqlite_url: str) -> AsyncIterator[Rig]:
+    """The same on a SQLite file only."""
+    async with AsyncExitStack() as stack:
+        made = await _start(tmp_path, sqlite_url, stack)
+        made.feed.say(system(mapping()))
+        await eventually(lambda: _is_ready(made))
+        yield made
+
+
+@pytest.fixture
+async def behind_passage(tmp_path: Path, mariadb_server: Any, mariadb_url: str) -> AsyncIterator[tuple[Rig, Passage]]:
+    """The same on a MariaDB that a test may take away, with the way to it."""
+    with Passage(mariadb_server.port) as passage:
+        async with AsyncExitStack() as stack:
+            made = await _start(tmp_path, mariadb_url.replace(f":{mariadb_server.port}/", f":{passage.port}/"), stack)
+            made.feed.say(system(mapping()))
+            await eventually(lambda: _is_ready(made))
+            yield made, passage
+            passage.widen()
+
+
+@pytest.fixture
 async def unconfigured(tmp_path: Path, database_url: str) -> AsyncIterator[Rig]:
     """Ingest that has never reached a registry."""
     async with AsyncExitStack() as stack:
@@ -142,7 +167,7 @@ async def _start(tmp_path: Path, database_url: str, stack: AsyncExitStack, **opt
     server.resources.push_async_callback(log.close)
     assemble(server, settings, database, verifier, registry, log)
     stack.push_async_callback(server.stop)
-    return Rig(keys, verifier, settings, feed, audit, server, await server.start(), stack)
+    return Rig(keys, verifier, settings, feed, audit, server, database, neighbours, await server.start(), stack)
 
 
 async def _is_ready(rig: Rig) -> bool:
