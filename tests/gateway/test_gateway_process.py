@@ -216,9 +216,14 @@ def _until_refused(port: int) -> None:
 
 
 async def test_several_workers_share_the_port(services: Services, script: Script, tmp_path: Path) -> None:
-    """One that is killed is started again; a stop ends them all."""
-    with running_gateway(services.address, tmp_path, {"INTERTIE_GATEWAY_WORKERS": "2"}) as gateway:
+    """One that is killed is started again; a stop ends them all. Each shows its own metrics, one port further on."""
+    shown, _next_one = processes.free_port(), processes.free_port()
+    env = {"INTERTIE_GATEWAY_WORKERS": "2", "INTERTIE_GATEWAY_METRICS_LISTEN": f"127.0.0.1:{shown}"}
+    with running_gateway(services.address, tmp_path, env) as gateway:
         await eventually(lambda: len(gateway.lines("listening")) == 2)
+        await eventually(lambda: len(gateway.lines("metrics are shown")) == 2)
+        pages = [httpx.get(f"http://127.0.0.1:{port}/metrics").text for port in (shown, shown + 1)]
+        assert all("process_resident_memory_bytes" in page for page in pages)
         assert gateway.webhook().status_code == 202
         victim = gateway.lines("worker started")[0]["pid"]
         os.kill(victim, signal.SIGKILL)

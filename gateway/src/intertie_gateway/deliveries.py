@@ -35,7 +35,8 @@ class Deliveries:
         token: the gateway's own; None when the channel has its certificate.
         deadline: seconds that one call may take.
         hold: seconds to wait for a connection when there is none. So a restart of ingest costs its senders a
-            moment, not a failed delivery; many of them never try again.
+            moment, not a failed delivery; many of them never try again. (When ingest is there and its database is
+            away, ingest says so at once, and nobody is held.)
         """
         self._channel = channel
         self._token = token

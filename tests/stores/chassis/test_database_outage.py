@@ -1,11 +1,13 @@
 """A server that hangs, dies, falls silent or is full: met once, told at once, found back within five seconds."""
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pymysql
@@ -16,9 +18,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 import requirement
-from intertie_chassis import metrics
+from intertie_chassis import command, metrics
 from intertie_chassis.database import Database
 from intertie_chassis.errors import Unavailable
+from intertie_chassis.settings import Settings
+from intertie_registry.migrations import MIGRATIONS
 from mariadb import MariaDBServer, find
 from passage import Passage
 from waiting import eventually
@@ -351,6 +355,25 @@ def _take_all(scene: Scene, held: list[Any]) -> None:
             if error.args[0] != pymysql.constants.ER.CON_COUNT_ERROR:
                 raise
             return
+
+
+def test_the_status_of_the_tables_tells_of_weak_settings(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Where operators look who have no metrics: `intertie db status` shows these warnings."""
+    monkeypatch.setenv("INTERTIE_DATABASE_URL", scene.url)
+    monkeypatch.setenv("INTERTIE_DATA_DIR", str(tmp_path))
+    scene.execute("SET GLOBAL innodb_flush_log_at_trx_commit = 0")
+    try:
+        assert command.main("registry", _serve_nothing, Settings, MIGRATIONS, arguments=["status"]) == 0
+    finally:
+        scene.execute("SET GLOBAL innodb_flush_log_at_trx_commit = 1")
+    (warning,) = json.loads(capsys.readouterr().out.splitlines()[-1])["warnings"]
+    assert "innodb_flush_log_at_trx_commit is 0" in warning
+
+
+async def _serve_nothing(_settings: Settings) -> None:
+    return None
 
 
 async def _select(connection: AsyncConnection) -> None:

@@ -140,6 +140,32 @@ async def test_a_store_that_is_away_is_said_to_every_sender(count: int) -> None:
     assert not isinstance(results[-1], Accepted | Unavailable)
 
 
+async def test_a_commit_that_hangs_is_answered_within_its_own_time(ingest: Any) -> None:
+    """Senders wait, so a group has less time than other transactions; nothing of it is stored."""
+    accepting = acceptor(ingest.database)
+    accepting._store._commit_seconds = 0.5
+    is_open, may_end = asyncio.Event(), asyncio.Event()
+
+    async def hold(connection: Any) -> None:
+        await connection.execute(
+            ingest.tables.cache.insert(),
+            {"system_id": 1, "mapping_id": 1, "external_id": "12345", "data_json": "{}"},
+        )
+        is_open.set()
+        await may_end.wait()
+
+    holding = asyncio.create_task(ingest.database.transaction(hold, timeout=60))
+    await is_open.wait()
+    (result,) = await accepting.accept([raw()])
+    assert not holding.done()
+    assert isinstance(result, Unavailable)
+    assert (result.reason, result.retry_after) == ("STORE_UNAVAILABLE", 1)
+    may_end.set()
+    await holding
+    assert await ingest.count("inbound_deliveries") == 0
+    assert isinstance((await accepting.accept([raw()]))[0], Accepted)
+
+
 class TestWithoutTables:
     """A MySQL database that nobody has migrated."""
 

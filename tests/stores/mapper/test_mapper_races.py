@@ -1,12 +1,14 @@
 """Several batches at once, and a target that is away."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from intertie_chassis.database import Database
 from intertie_mapper.model import Outcome
 from mapper_rig import PREFIX, Rig, record, rig
+from passage import Passage
 from processes import free_port
 
 SEED = {"field_mappings": {"title": "event_title"}}
@@ -66,3 +68,20 @@ async def test_a_target_that_is_away_means_another_try() -> None:
         assert mapper.processor.is_target_away
     finally:
         await database.close()
+
+
+async def test_a_target_that_hangs_is_worked_on_again_soon_after(mariadb_server: Any, mariadb_url: str) -> None:
+    """Leasing pauses while it is away, and goes on within five seconds of its return."""
+    with Passage(mariadb_server.port) as passage:
+        async with rig(mariadb_url.replace(f":{mariadb_server.port}/", f":{passage.port}/")) as mapper:
+            mapper.map("events", SEED)
+            passage.narrow(0)
+            (ending,) = await mapper.land(record("1", {"title": "x"}))
+            assert (ending.outcome, ending.reason) == (Outcome.RETRY, "target_unavailable")
+            assert not await mapper.store.is_there()
+            passage.widen()
+            async with asyncio.timeout(5):
+                await mapper.processor.await_target()
+            (ending,) = await mapper.land(record("1", {"title": "x"}))
+            assert ending.outcome == Outcome.SYNCED
+            assert len(await mapper.rows("SELECT id FROM {p}events")) == 1

@@ -5,7 +5,7 @@ from intertie_chassis.breaker import Breaker
 
 def _stalled() -> Breaker:
     breaker = Breaker()
-    for _ in range(3):
+    for _ in range(2):
         breaker.ran_out(4)
     return breaker
 
@@ -62,6 +62,7 @@ def test_timeouts_between_commits_are_load() -> None:
     breaker = Breaker()
     for now in range(100):
         breaker.ran_out(4)
+        breaker.committed()
         breaker.ran_out(4)
         breaker.committed()
         assert breaker.admits(now, writes=True)
