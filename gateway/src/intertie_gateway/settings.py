@@ -1,5 +1,6 @@
 """What the gateway reads from its environment besides what all processes share."""
 
+import os
 from typing import Literal
 
 from pydantic import Field
@@ -70,3 +71,10 @@ class GatewaySettings(Settings):
     gateway_access_log: Literal["all", "failures", "off"] = Field(
         "all", description="Which requests are logged: all, those answered 4xx or 5xx, or none."
     )
+
+    def environment_of_worker(self, number: int) -> dict[str, str]:
+        """What a worker process reads: this one's environment, with a port of its own for its metrics."""
+        if not self.gateway_metrics_listen:
+            return dict(os.environ)
+        host, _, port = self.gateway_metrics_listen.rpartition(":")
+        return {**os.environ, "INTERTIE_GATEWAY_METRICS_LISTEN": f"{host}:{int(port) + number - 1}"}

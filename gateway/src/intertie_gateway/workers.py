@@ -31,18 +31,10 @@ async def run(settings: GatewaySettings) -> None:
         asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
     await asyncio.gather(
         *(
-            _keep_running(number, stop, _environment(settings.gateway_metrics_listen, number))
+            _keep_running(number, stop, settings.environment_of_worker(number))
             for number in range(1, settings.gateway_workers + 1)
         )
     )
-
-
-def _environment(metrics_listen: str, number: int) -> dict[str, str]:
-    """What a worker reads: the parent's environment, with a port of its own for its metrics."""
-    if not metrics_listen:
-        return dict(os.environ)
-    host, _, port = metrics_listen.rpartition(":")
-    return {**os.environ, "INTERTIE_GATEWAY_METRICS_LISTEN": f"{host}:{int(port) + number - 1}"}
 
 
 def _end_with_parent() -> None:
