@@ -85,6 +85,8 @@ class Queue(queue_pb2_grpc.RecordQueueServicer):
                     continue
                 self.settlements.append(settlement)
                 self.settled[settlement.id] = settlement
+                if settlement.untried:
+                    record.attempts -= 1
                 if settlement.outcome == queue_pb2.Settlement.OUTCOME_RETRY:
                     self._waiting.append(record)
             self._wake.notify_all()

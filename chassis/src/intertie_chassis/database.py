@@ -25,7 +25,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from intertie_chassis import database_errors, metrics, mysql, sqlite
 from intertie_chassis.availability import Availability, away
-from intertie_chassis.errors import StartupError
+from intertie_chassis.errors import StartupError, StoreBusy
 from intertie_chassis.settings import with_async_driver
 
 T = TypeVar("T")
@@ -135,17 +135,20 @@ class Database:
         except exc.SQLAlchemyError as error:
             raise self._translated(error) from error
 
-    async def transaction(self, work: Work[T], *, timeout: float = 10.0) -> T:
+    async def transaction(self, work: Work[T], *, timeout: float = 10.0, lock_wait: int | None = None) -> T:
         """Runs `work(connection)` in one transaction, commits, and gives its result.
 
         `work` is run again (at most 5 times in all) after a deadlock, a lock wait or a busy file, so it must have no
         effect but through its connection. The whole runs shielded: when the caller is cancelled, it still commits or
         rolls back, within `timeout` seconds. Raises Unavailable (STORE_UNAVAILABLE) when the store is away (at once
         when that is known, or as soon as it is), when time runs out, or when the connection died during the commit:
-        then nobody knows whether it is committed, so the caller must be able to ask again. Other database errors pass
-        as SQLAlchemy's.
+        then nobody knows whether it is committed, so the caller must be able to ask again; StoreBusy, which is an
+        Unavailable, when others stayed in the way. Other database errors pass as SQLAlchemy's.
+
+        `lock_wait`: seconds for which a statement waits for what others have locked (SQLite: always 5). With it a wait
+        in vain is StoreBusy at once, for callers who have something better to do than to wait for the same lock again.
         """
-        task = asyncio.ensure_future(self._transaction(work, timeout))
+        task = asyncio.ensure_future(self._transaction(work, timeout, lock_wait))
         self._running.add(task)
         task.add_done_callback(self._ended)
         # Unlike await, wait() leaves the task alone when we are cancelled. It also ends when the task does not heed its
@@ -162,16 +165,17 @@ class Database:
         if not task.cancelled():
             task.exception()  # looked at, so that asyncio does not report it when the caller has gone
 
-    async def _transaction(self, work: Work[T], timeout: float) -> T:
+    async def _transaction(self, work: Work[T], timeout: float, lock_wait: int | None) -> T:
         async with self._availability.within(timeout, writes=True):
-            return await self._attempts(work)
+            return await self._attempts(work, lock_wait)
 
-    async def _attempts(self, work: Work[T]) -> T:
+    async def _attempts(self, work: Work[T], lock_wait: int | None) -> T:
         for attempt in range(1, _MOST_ATTEMPTS + 1):
             try:
-                result, has_written = await self._once(work)
+                result, has_written = await self._once(work, lock_wait)
             except exc.SQLAlchemyError as error:
-                if not database_errors.is_conflict(error) or attempt == _MOST_ATTEMPTS:
+                was_long = lock_wait is not None and database_errors.is_lock_wait(error)
+                if not database_errors.is_conflict(error) or was_long or attempt == _MOST_ATTEMPTS:
                     raise self._translated(error) from error
                 _log.debug("transaction met another one; trying again", attempt=attempt, cause=_cause(error))
             else:
@@ -234,20 +238,22 @@ class Database:
         return None
 
     def _translated(self, error: exc.SQLAlchemyError) -> Exception:
-        """Unavailable when the store is away or crowded; else the error itself. Takes note of what it says of the
-        store."""
-        is_conflict = database_errors.is_conflict(error)
-        if not is_conflict and not database_errors.is_away(error):
+        """Unavailable when the store is away or crowded, StoreBusy when others are in the way; else the error itself.
+        Takes note of what it says of the store."""
+        if database_errors.is_conflict(error):
+            _log.warning("others hold what a transaction needs", cause=_cause(error))
+            return StoreBusy("the database is busy with another change of the same data; try again", retry_after=1)
+        if not database_errors.is_away(error):
             self._availability.answered()
             return error
         _log.warning("database is not available", cause=_cause(error))
         if database_errors.is_refusal(error):
             self._availability.refused()
-        elif not is_conflict and not database_errors.is_crowded(error):
+        elif not database_errors.is_crowded(error):
             self._availability.suspect()
         return away()
 
-    async def _once(self, work: Work[T]) -> tuple[T, bool]:
+    async def _once(self, work: Work[T], lock_wait: int | None) -> tuple[T, bool]:
         """The result of the work, committed, and whether it has changed rows."""
         if self.dialect == "sqlite":
             # The connection waits for other processes by a lock of its own; see `sqlite_connection`.
@@ -257,11 +263,23 @@ class Database:
         async with self._writer.begin() as connection:
             connection.info.pop(_HAS_WRITTEN, None)
             try:
-                return await work(connection), _HAS_WRITTEN in connection.info
+                if lock_wait is None or lock_wait == mysql.LOCK_WAIT_SECONDS:
+                    return await work(connection), _HAS_WRITTEN in connection.info
+                return await self._waiting(work, lock_wait, connection), _HAS_WRITTEN in connection.info
             except exc.SQLAlchemyError as error:
                 if database_errors.is_denied(error):
                     await connection.invalidate()  # what is granted meanwhile only sessions that begin later have
                 raise
+
+    async def _waiting(self, work: Work[T], lock_wait: int, connection: AsyncConnection) -> T:
+        try:
+            await connection.exec_driver_sql(mysql.lock_wait(lock_wait))
+            done = await work(connection)
+            await connection.exec_driver_sql(mysql.lock_wait(mysql.LOCK_WAIT_SECONDS))
+        except BaseException:
+            await connection.invalidate()  # the session would keep this time for whoever gets it next
+            raise
+        return done
 
     @asynccontextmanager
     async def exclusive(self, name: str, *, wait: float = 60.0) -> AsyncIterator[AsyncConnection]:

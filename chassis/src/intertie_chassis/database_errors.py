@@ -5,8 +5,9 @@ The numbers are MySQL's and MariaDB's error codes and SQLite's (extended) result
 
 from sqlalchemy import exc
 
+_MYSQL_LOCK_WAIT = 1205
 _MYSQL_CONFLICT = {
-    1205,  # lock wait timeout
+    _MYSQL_LOCK_WAIT,  # of a row or of a table
     1213,  # deadlock
     1020,  # record has changed since last read (MariaDB with innodb_snapshot_isolation)
 }
@@ -106,6 +107,12 @@ def is_conflict(error: BaseException) -> bool:
     if is_sqlite:
         return number is not None and number & 0xFF in _SQLITE_CONFLICT
     return number in _MYSQL_CONFLICT
+
+
+def is_lock_wait(error: BaseException) -> bool:
+    """Whether it is a conflict that took its whole time of waiting to show, unlike a deadlock, which shows at once."""
+    number, is_sqlite = _number(error)
+    return is_conflict(error) if is_sqlite else number == _MYSQL_LOCK_WAIT
 
 
 def is_away(error: BaseException) -> bool:

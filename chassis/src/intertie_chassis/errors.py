@@ -125,6 +125,13 @@ class Unavailable(IntertieError):
     reason = "SERVICE_UNAVAILABLE"
 
 
+class StoreBusy(Unavailable):
+    """The database is there, but others held what this needed for too long; try again."""
+
+    # For callers of a store in the same process: to everybody else it is a store that is away.
+    reason = "STORE_UNAVAILABLE"
+
+
 class DeadlineExceeded(IntertieError):
     """The call did not end within its deadline."""
 

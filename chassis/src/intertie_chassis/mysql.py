@@ -20,11 +20,22 @@ _CONNECT_SECONDS = 2
 _READ_SECONDS = 30
 _FILES = {"ssl_ca", "ssl_cert", "ssl_key"}
 _OPTIONS = {"charset", "unix_socket", "ssl_check_hostname", *_FILES}
+LOCK_WAIT_SECONDS = 5
+"""How long a statement waits for rows, and one of a reader or writer also for a table, that others have locked."""
 _SESSION = (
-    "time_zone='+00:00', innodb_lock_wait_timeout=5, "
+    f"time_zone='+00:00', innodb_lock_wait_timeout={LOCK_WAIT_SECONDS}, "
     # Strict: without it a value that does not fit is cut or zeroed without an error.
     "sql_mode='STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE,NO_ENGINE_SUBSTITUTION'"
 )
+
+# The server's own default for a table is a day, and nothing tells it that the client has given up meanwhile: until then
+# the session would keep the rows that it has locked.
+_BRIEF_SESSION = f"{_SESSION}, lock_wait_timeout={LOCK_WAIT_SECONDS}"
+
+
+def lock_wait(seconds: int) -> str:
+    """The statement after which the session waits so long for rows and tables."""
+    return f"SET SESSION innodb_lock_wait_timeout={seconds}, lock_wait_timeout={seconds}"
 
 
 def writer_engine(url: str, pool_size: int) -> AsyncEngine:
@@ -34,7 +45,7 @@ def writer_engine(url: str, pool_size: int) -> AsyncEngine:
         url,
         isolation_level="READ COMMITTED",
         pool_size=pool_size,
-        init=f"SET SESSION {_SESSION}",
+        init=f"SET SESSION {_BRIEF_SESSION}",
         read_timeout=_READ_SECONDS,
         always_ends=True,
     )
@@ -46,7 +57,7 @@ def reader_engine(url: str, pool_size: int) -> AsyncEngine:
         url,
         isolation_level="AUTOCOMMIT",
         pool_size=pool_size,
-        init=f"SET SESSION {_SESSION}",
+        init=f"SET SESSION {_BRIEF_SESSION}",
         read_timeout=_READ_SECONDS,
         read_only=True,
     )

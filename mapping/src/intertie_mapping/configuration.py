@@ -10,13 +10,14 @@ from intertie_mapping.documents import parse_value
 from intertie_mapping.errors import ConfigurationFault, DocumentError
 from intertie_mapping.expressions import Expression, ExpressionError
 from intertie_mapping.paths import PathError, compile_path
+from intertie_mapping.retrying import DELAYS, check_retry, delays_of
 from intertie_mapping.synchronisation import check_sync
 from intertie_mapping.transformations.chain import Step, parse_steps
 from intertie_mapping.values import JsonObject, JsonValue
 
 KEYS = (
     "field_mappings", "transformations", "expressions", "constants", "defaults", "external_id_field", "external_id",
-    "version_field", "match_fields", "filter", "apply", "on_deleted", "sync",
+    "version_field", "match_fields", "filter", "apply", "on_deleted", "retry", "sync",
 )  # fmt: skip
 
 MAX_COLUMNS = 1_000
@@ -51,6 +52,8 @@ class Configuration:
     apply: Literal["latest", "every"] = "latest"
     #: what to do with a record whose row the module deleted: set it aside, or make the row again
     on_deleted: Literal["set_aside", "recreate"] = "set_aside"
+    #: seconds after each attempt that failed for no fault of the record's; with them used up it is set aside
+    retry_delays: tuple[int, ...] = DELAYS
     #: how the source is pulled, as it was written; `Synchronisation.of` reads it
     sync: Mapping[str, JsonValue] = field(default_factory=dict)
 
@@ -122,6 +125,7 @@ class _Reader:
             filter=self._filter(),
             apply=cast('Literal["latest", "every"]', self._choice("apply", ("latest", "every"))),
             on_deleted=cast('Literal["set_aside", "recreate"]', self._choice("on_deleted", ("set_aside", "recreate"))),
+            retry_delays=self._retry_delays(),
             sync=self._sync(),
         )
         self._check_whole(configuration)
@@ -168,6 +172,15 @@ class _Reader:
         if text is None or text == "":
             return None
         return cast(str, text) if self._compiles("filter", text) else None
+
+    def _retry_delays(self) -> tuple[int, ...]:
+        if self._strict:
+            retry = self._object("retry")
+            self.problems.extend((f"retry.{path}", text) for path, text in check_retry(retry))
+            return delays_of(retry)
+        # What SQL wrote wrong here is no reason to stop deliveries: they have the usual delays.
+        value = self._value.get("retry")
+        return delays_of(value) if isinstance(value, dict) else DELAYS
 
     def _sync(self) -> JsonObject:
         sync = self._object("sync")

@@ -83,8 +83,24 @@ async def test_settle_and_extend(rig: Any) -> None:
     assert list((await queue.ExtendLeases(queue_pb2.ExtendLeasesRequest(lease_tokens=[lease.lease_token]))).lost_tokens)
 
 
+async def test_a_lease_that_tried_nothing_is_no_attempt(rig: Any) -> None:
+    """Said so, the next lease has the same count; left out, as an older mapper does, it has one more."""
+    await deliver(rig, 1)
+    counts = []
+    for untried in (True, True, False, False):
+        lease = await rig.lease(wait_milliseconds=5000)
+        counts.append(lease.records[0].attempts)
+        settlement = queue_pb2.Settlement(
+            id=lease.records[0].id, revision=1, outcome=queue_pb2.Settlement.OUTCOME_RETRY, untried=untried
+        )
+        await rig.queue().SettleRecords(
+            queue_pb2.SettleRecordsRequest(lease_token=lease.lease_token, settlements=[settlement])
+        )
+    assert counts == [1, 1, 1, 2]
+
+
 async def test_what_is_no_request(rig: Any) -> None:
-    """Negative numbers, nothing to settle, no outcome."""
+    """Negative numbers, nothing to settle, no outcome, a row in the table by a lease that tried nothing."""
     queue = rig.queue()
     for call, request in (
         (queue.LeaseRecords, queue_pb2.LeaseRecordsRequest(max_records=-1)),
@@ -94,6 +110,13 @@ async def test_what_is_no_request(rig: Any) -> None:
         (
             queue.SettleRecords,
             queue_pb2.SettleRecordsRequest(lease_token="x", settlements=[queue_pb2.Settlement(id=1)]),
+        ),
+        (
+            queue.SettleRecords,
+            queue_pb2.SettleRecordsRequest(
+                lease_token="x",
+                settlements=[queue_pb2.Settlement(id=1, outcome=queue_pb2.Settlement.OUTCOME_SYNCED, untried=True)],
+            ),
         ),
         (queue.ExtendLeases, queue_pb2.ExtendLeasesRequest()),
     ):

@@ -3,11 +3,13 @@
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from intertie.ingest.v1 import queue_pb2
+from intertie_mapper import landing
 from mapper_neighbours import PREFIX, Installation, installation
 from waiting import eventually
 
@@ -109,6 +111,25 @@ async def test_mapper_goes_on_after_all_its_neighbours_restarted(running: Instal
     await eventually(lambda: second in running.queue.settled, timeout=20)
     await eventually(lambda: len(running.log.entries) == 2, timeout=20)
     assert await _titles(running) == ["before", "after"]
+
+
+async def test_records_land_again_when_the_target_is_back(
+    mariadb_server: Any, mariadb_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While nothing can be written nothing is leased; then a few are, and with the first that land all the others."""
+    monkeypatch.setattr(landing, "LOCK_WAIT_SECONDS", 1)
+    async with installation(mariadb_url, tmp_path) as running:
+        running.feed.change(running.system(("events", SEED)))
+        first = await running.queue.put("first", {"title": "first"})
+        await eventually(lambda: first in running.queue.settled)
+        with mariadb_server.connect(mariadb_url.rpartition("/")[2]) as module, module.cursor() as cursor:
+            cursor.execute(f"LOCK TABLES {PREFIX}external_record_links WRITE")
+            numbers = [await running.queue.put(f"{n}", {"title": f"{n}"}) for n in range(50)]
+            await eventually(lambda: running.mapper.processor.health.is_away, timeout=30)
+        await eventually(lambda: all(n in running.queue.settled for n in numbers), timeout=30)
+        await eventually(lambda: {running.queue.settled[n].outcome for n in numbers} == {SYNCED}, timeout=30)
+        assert not running.mapper.processor.health.is_away
+        assert len(await _titles(running)) == 51
 
 
 async def test_stopping_finishes_what_is_being_applied(running: Installation) -> None:

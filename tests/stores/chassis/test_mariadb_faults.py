@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intertie_chassis import database_errors
 from intertie_chassis.database import Database
-from intertie_chassis.errors import StartupError, Unavailable
+from intertie_chassis.errors import StartupError, StoreBusy, Unavailable
 from waiting import eventually
 
 
@@ -74,6 +74,35 @@ async def test_a_deadlock_is_run_again(database: Database) -> None:
     assert len(runs) == 3  # one of the two ran twice
     async with database.read() as connection:
         assert list(await connection.scalars(text("SELECT value FROM t ORDER BY id"))) == [2, 2]
+
+
+@pytest.mark.parametrize("lock", ["BEGIN; SELECT * FROM t WHERE id = 1 FOR UPDATE", "LOCK TABLES t WRITE"])
+async def test_who_will_not_wait_twice_is_told_that_the_store_is_busy(
+    mariadb_url: str, administrator: Any, lock: str
+) -> None:
+    """After one run; and the session is as it was for whoever has it next."""
+    database = await _open(mariadb_url)
+    await database.close()
+    database = await Database.open(mariadb_url, pool_size=1)
+    runs: list[int] = []
+
+    async def work(connection: AsyncConnection) -> Any:
+        runs.append(1)
+        await connection.execute(text("UPDATE t SET value = value + 1 WHERE id = 1"))
+        return await connection.scalar(text("SELECT CONCAT_WS(' ', @@innodb_lock_wait_timeout, @@lock_wait_timeout)"))
+
+    with administrator.cursor() as cursor:
+        for statement in lock.split("; "):
+            cursor.execute(statement)
+        with pytest.raises(StoreBusy) as caught:
+            await database.transaction(work, lock_wait=1)
+        assert (caught.value.reason, caught.value.retry_after, len(runs)) == ("STORE_UNAVAILABLE", 1, 1)
+        cursor.execute("ROLLBACK")
+        cursor.execute("UNLOCK TABLES")
+    assert await database.transaction(work) == "5 5"
+    assert await database.transaction(work, lock_wait=1) == "1 1"
+    assert await database.transaction(work) == "5 5"
+    await database.close()
 
 
 async def test_killed_connections_are_replaced_unnoticed(database: Database, administrator: Any) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -160,6 +161,44 @@ async def test_a_settled_record_is_no_longer_alone(ingest: Any) -> None:
     await ingest.settle_all(lease, Outcome.RETRY)
     assert ((await row(ingest)).lease_solo, (await row(ingest)).crashes) == (0, 0)
     assert ids(await ingest.lease()) == ["0"]
+
+
+async def test_what_was_not_tried_has_its_attempt_back(ingest: Any) -> None:
+    """However often that happens; the one beside it, which was tried, has used one up."""
+    await fill(ingest, 2)
+    for _ in range(3):
+        lease = await ingest.lease()
+        untried, tried = (Settlement(record.id, 1, Outcome.RETRY) for record in lease.records)
+        assert await ingest.settlements.settle(lease.token, [replace(untried, is_untried=True), tried]) == []
+    assert [(await row(ingest, name)).attempts for name in "01"] == [0, 3]
+    assert [(record.external_id, record.attempts) for record in (await ingest.lease()).records] == [("0", 1), ("1", 4)]
+
+
+async def test_a_suspect_that_was_not_tried_is_leased_alone_again(ingest: Any) -> None:
+    """And what it has done to its workers is not forgotten."""
+    await fill(ingest, 1)
+    for _ in range(2):
+        await ingest.lease()
+        await ingest.end_leases()
+    lease = await ingest.lease()
+    assert (ids(lease), (await row(ingest)).crashes) == (["0"], 1)
+    await ingest.settle_all(lease, Outcome.RETRY, is_untried=True)
+    stored = await row(ingest)
+    assert (stored.lease_solo, stored.crashes, stored.attempts, stored.lease_token) == (1, 1, 2, None)
+    await ingest.commit({"id": "fresh"})
+    assert ids(await ingest.lease()) == ["fresh"]
+    lease = await ingest.lease(solo_first=True)
+    assert (ids(lease), (await row(ingest)).crashes) == (["0"], 1)
+
+
+async def test_a_dead_lease_waits_for_no_delay(ingest: Any) -> None:
+    """Its record is available at the lease's end, however often it has been tried before."""
+    await fill(ingest, 1)
+    await ingest.sql("UPDATE {cache} SET attempts = 8")
+    lease = await ingest.lease(seconds=60)
+    assert str((await row(ingest)).available_at)[:19] == str(lease.expires_at)[:19]
+    await ingest.end_leases()
+    assert [(record.external_id, record.attempts) for record in (await ingest.lease()).records] == [("0", 10)]
 
 
 async def test_records_of_inactive_mappings_are_held_until_they_are_active(make_ingest: Make) -> None:

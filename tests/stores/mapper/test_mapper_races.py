@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from intertie_chassis.database import Database
-from intertie_mapper.model import Outcome
+from intertie_mapper.model import Lease, Outcome
 from mapper_rig import PREFIX, Rig, record, rig
 from passage import Passage
 from processes import free_port
@@ -55,17 +55,33 @@ async def test_two_records_matching_one_row_at_once(database_url: str) -> None:
         assert outcomes == [("set_aside", "target_linked"), ("synced", "")]
 
 
+async def test_records_of_a_lease_that_was_lost_are_left_alone(database_url: str) -> None:
+    """Nothing is written, noted or settled for them: somebody else may have them by now."""
+    async with rig(database_url) as mapper:
+        mapper.map("events", {"field_mappings": {"title": "event_title", "date": "date"}})
+        lease = Lease("lost", (record("1", {"title": "x"}), record("2", {"date": "never"})))
+        assert await mapper.processor.process(lease, lambda: False) == []
+        assert await mapper.rows("SELECT id FROM {p}events") == []
+        assert await mapper.audited() == []
+
+
 async def test_a_target_that_is_away_means_another_try() -> None:
-    """No record is set aside for it; the delay grows with the attempts, and leasing pauses."""
+    """No record is set aside, be its delays used up; the delay grows with the attempts, and leasing pauses."""
     database = await Database.open(f"mysql://nobody:x@127.0.0.1:{free_port()}/none", table_prefix=PREFIX)
     try:
         mapper = Rig(database, returning=True)
         mapper.map("events", SEED)
-        first, later = await mapper.land(record("1", {"title": "x"}), record("2", {"title": "x"}, attempts=4))
+        first, later, last = await mapper.land(
+            *(record(f"{attempts}", {"title": "x"}, attempts=attempts) for attempts in (1, 4, 9))
+        )
         assert (first.outcome, first.reason) == (Outcome.RETRY, "target_unavailable")
         assert 4 <= first.retry_seconds <= 6
         assert 480 <= later.retry_seconds <= 720
-        assert mapper.processor.is_target_away
+        assert (last.outcome, last.reason) == (Outcome.RETRY, "target_unavailable")
+        assert mapper.processor.health.is_away
+        mapper.processor.health._clock = lambda: 0.0
+        (untouched,) = await mapper.land(record("1", {"title": "x"}))
+        assert (untouched.reason, untouched.is_untried) == ("target_paused", True)
     finally:
         await database.close()
 

@@ -12,7 +12,8 @@ from intertie_mapper.configuration import MappingEntry
 from intertie_mapper.errors import Refusal
 from intertie_mapper.keys import canonical, key_from_json, key_to_json, same
 from intertie_mapper.model import Action, LeasedRecord, Link
-from intertie_mapper.retries import DELAYS, is_exhausted, retry_seconds
+from intertie_mapper.retries import is_exhausted, retry_seconds
+from intertie_mapping.retrying import DELAYS
 
 TABLE = TargetTable(
     "events",
@@ -171,10 +172,10 @@ def test_a_batch_is_halved_down_to_each_record() -> None:
 
 def test_retries_grow_to_ten_hours() -> None:
     """The table of delays, a fifth either way, then exhausted."""
-    assert [retry_seconds(attempt, lambda low, high: 1.0) for attempt in range(1, 10)] == [*DELAYS, DELAYS[-1]]
-    assert {4 <= retry_seconds(1) <= 6 for _ in range(200)} == {True}
-    assert not is_exhausted(8)
-    assert is_exhausted(9)
+    assert [retry_seconds(attempt, DELAYS, lambda low, high: 1.0) for attempt in range(1, 10)] == [*DELAYS, DELAYS[-1]]
+    assert {4 <= retry_seconds(1, DELAYS) <= 6 for _ in range(200)} == {True}
+    assert not is_exhausted(8, DELAYS)
+    assert is_exhausted(9, DELAYS)
 
 
 def test_keys_survive_json() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from intertie_mapping.configuration import KEYS, Configuration
 from intertie_mapping.errors import ConfigurationFault
+from intertie_mapping.retrying import DELAYS
 
 #: The example of the design, which uses every key.
 FULL: dict[str, Any] = {
@@ -26,6 +27,7 @@ FULL: dict[str, Any] = {
     "filter": "severity >= 3 and event_type = 'incident_created'",
     "apply": "latest",
     "on_deleted": "set_aside",
+    "retry": {"delays_seconds": [5, 60]},
     "sync": {
         "cursor_field": "updated_at",
         "lookback_seconds": 300,
@@ -53,6 +55,7 @@ def test_every_key_is_read() -> None:
     assert [step.specification.name for step in configuration.transformations["event_title"]] == ["trim", "uppercase"]
     assert configuration.match_fields == ("event_title", "date")
     assert configuration.external_id == "content"
+    assert configuration.retry_delays == (5, 60)
     assert configuration.sync == FULL["sync"]
     assert configuration.columns == (
         "event_title", "location", "date", "event_date", "description", "event_type", "event_status",
@@ -96,6 +99,7 @@ def test_all_problems_are_named_at_once() -> None:
             "filtre": "x",
             "apply": "all",
             "on_deleted": "ignore",
+            "retry": {"delays_seconds": [5, 0, True, 604_801, 1.0], "times": 3},
             "sync": {"page_size": 0, "lookback_seconds": True, "pagination": "cursor", "records": "a[", "x": 1},
         }
     )
@@ -104,7 +108,8 @@ def test_all_problems_are_named_at_once() -> None:
         "transformations.y[0]", "transformations.y[1].sep", "transformations.other",
         "expressions.z", "expressions.w", "expressions.v", "expressions.u", "constants", "defaults.y2",
         "external_id_field", "external_id", "version_field", "match_fields", "filter", "filtre", "apply", "on_deleted",
-        "sync.page_size", "sync.lookback_seconds", "sync.pagination", "sync.records", "sync.x",
+        "retry.delays_seconds[1]", "retry.delays_seconds[2]", "retry.delays_seconds[3]", "retry.delays_seconds[4]",
+        "retry.times", "sync.page_size", "sync.lookback_seconds", "sync.pagination", "sync.records", "sync.x",
     }  # fmt: skip
     assert all(problems.values())
 
@@ -135,6 +140,30 @@ def test_what_came_by_sql_may_hold_unknown_keys() -> None:
     value: Any = {"field_mappings": {"a": "x"}, "filtre": 1, "transformations": {"other": "trim"}, "sync": {"x": 1}}
     assert Configuration.from_value(value).columns == ("x",)
     assert set(problems_of(value)) == {"filtre", "transformations.other", "sync.x"}
+
+
+@pytest.mark.parametrize(
+    ("retry", "path"),
+    [
+        (5, "retry"),
+        ({"delays_seconds": []}, "retry.delays_seconds"),
+        ({"delays_seconds": 5}, "retry.delays_seconds"),
+        ({"delays_seconds": [1] * 21}, "retry.delays_seconds"),
+        ({"delays_seconds": [5, "30"]}, "retry.delays_seconds[1]"),
+    ],
+)
+def test_wrong_delays_stop_no_delivery(retry: Any, path: str) -> None:
+    """They are refused when the mapping is saved; written by SQL, the usual ones are taken in their place."""
+    value = {"field_mappings": {"a": "x"}, "retry": retry}
+    assert list(problems_of(value)) == [path]
+    assert Configuration.from_value(value).retry_delays == DELAYS
+
+
+@pytest.mark.parametrize("retry", [None, {}, [], {"delays_seconds": None}])
+def test_without_delays_the_usual_ones_are_taken(retry: Any) -> None:
+    value: Any = {"field_mappings": {"a": "x"}, "retry": retry}
+    assert Configuration.from_value(value, strict=True).retry_delays == DELAYS
+    assert Configuration.from_value(value).retry_delays == DELAYS
 
 
 @pytest.mark.parametrize("text", ["", "{", b"\xff", '{"field_mappings": {"a": "x", "a": "y"}}', "[" * 100])

@@ -288,6 +288,8 @@ class Settlement:
     reason: str = ""
     field: str = ""
     message: str = ""
+    #: of a retry: the lease was no attempt
+    is_untried: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,8 @@ def _settlement(settlement: queue_pb2.Settlement) -> Settlement:
     outcome = _OUTCOMES.get(settlement.outcome)
     if outcome is None:
         raise invalid("settlements.outcome", "must be one of the outcomes")
+    if settlement.untried and outcome is not Outcome.RETRY:
+        raise invalid("settlements.untried", "goes with OUTCOME_RETRY alone")
     return Settlement(
         settlement.id,
         settlement.revision,
@@ -98,4 +100,5 @@ def _settlement(settlement: queue_pb2.Settlement) -> Settlement:
         settlement.reason,
         settlement.field,
         settlement.message,
+        settlement.untried,
     )

@@ -80,6 +80,11 @@ class SettlementStore:
         elif settlement.outcome is Outcome.RETRY:
             available_at += timedelta(seconds=settlement.retry_seconds)
         values["available_at"] = available_at
+        # What was not tried stays where it was: the claim's attempt is given back, and a suspect remains alone.
+        untried = settlement.is_untried
+        values["attempts"] = max(row.attempts - 1, 0) if untried else row.attempts
+        values["lease_solo"] = row.lease_solo if untried else False
+        values["crashes"] = row.crashes if untried else 0
         if self._rows.is_mysql:
             # Required of an INSERT; the row is there and locked, so none of them is ever written.
             return {"id": row.id, "system_id": 0, "mapping_id": 0, "external_id": "", "data_json": "{}", **values}
@@ -87,7 +92,7 @@ class SettlementStore:
 
     def _settling(self) -> ManyRows:
         cache = self._rows.table
-        freed = {"lease_token": "NULL", "lease_solo": "0", "crashes": "0", "lease_crc": "NULL"}
+        freed = {"lease_token": "NULL", "lease_crc": "NULL"}
         constants: dict[str, Any] = {name: literal_column(value) for name, value in freed.items()}
         if self._rows.is_mysql:
             rows: Any = mysql.insert(cache)
@@ -102,7 +107,16 @@ class SettlementStore:
         )
 
 
-_SETTLED_COLUMNS = ["id", "revision", "local_id", "local_key", "last_synced_at"]
+_SETTLED_COLUMNS = [
+    "id",
+    "revision",
+    "local_id",
+    "local_key",
+    "last_synced_at",
+    "attempts",
+    "lease_solo",
+    "crashes",
+]
 _REQUIRED_COLUMNS = ["id", "system_id", "mapping_id", "external_id", "data_json"]
 _SETTLEMENT_COLUMNS = [
     "sync_status",
@@ -113,6 +127,9 @@ _SETTLEMENT_COLUMNS = [
     "error_reason",
     "error_field",
     "available_at",
+    "attempts",
+    "lease_solo",
+    "crashes",
 ]
 _STATUS = {
     Outcome.SYNCED: Status.SYNCED,

@@ -25,6 +25,16 @@ class Group:
     assembly: Assembly
     items: tuple[Prepared, ...]
 
+    @property
+    def table(self) -> str:
+        """The name of the target table."""
+        return self.assembly.table.name
+
+    @property
+    def delays(self) -> tuple[int, ...]:
+        """Seconds between the tries of a record of this mapping."""
+        return self.assembly.plan.configuration.retry_delays
+
 
 @dataclass(frozen=True, slots=True)
 class Step:

@@ -26,6 +26,8 @@ from intertie_mapper.target_store import TargetStore
 T = TypeVar("T")
 Encode = Callable[[Sequence[Ending]], bytes]
 
+LOCK_WAIT_SECONDS = 5
+"""How long a statement of a batch waits for what others hold; not again for the same lock."""
 _TRANSACTION_SECONDS = 20.0
 
 
@@ -55,12 +57,12 @@ class BatchStore:
         self.links = LinkStore(dialect, f"{prefix}external_record_links")
         self.checkpoints = CheckpointStore(dialect)
 
-    async def apply(self, groups: Sequence[Group], encode: Encode) -> list[Ending]:
+    async def apply(self, groups: Sequence[Group], encode: Encode, lock_wait: int = LOCK_WAIT_SECONDS) -> list[Ending]:
         """Do with every record what its link says, all in one transaction.
 
         Gives an ending for each; those that are set aside (target_deleted, …) are not in the audit yet. Raises
         TargetError when a statement failed (then nothing happened), LinkRaceError when the same may succeed at once,
-        Unavailable.
+        StoreBusy when others held a row or a table for longer than `lock_wait` seconds, Unavailable.
         """
         now = utc_now()
 
@@ -73,12 +75,17 @@ class BatchStore:
                 await self._outbox.append(connection, encode(noted))
             return endings
 
-        endings = await self._run(work)
+        endings = await self._run(work, lock_wait)
         self._outbox.wake()
         return endings
 
-    async def refuse(self, refused: Sequence[tuple[Ending, Group | None]], encode: Encode) -> None:
-        """Note what was set aside: in the audit, and as `failed` in the checkpoints of rows that are there."""
+    async def refuse(
+        self, refused: Sequence[tuple[Ending, Group | None]], encode: Encode, lock_wait: int = LOCK_WAIT_SECONDS
+    ) -> None:
+        """Note what was set aside: in the audit, and as `failed` in the checkpoints of rows that are there.
+
+        Raises TargetError, StoreBusy, Unavailable.
+        """
         now = utc_now()
 
         async def work(connection: AsyncConnection) -> None:
@@ -90,7 +97,7 @@ class BatchStore:
                 await self._note_failures(connection, group, endings, now)
             await self._outbox.append(connection, encode([ending for ending, _ in refused]))
 
-        await self._run(work)
+        await self._run(work, lock_wait)
         self._outbox.wake()
 
     async def steps(
@@ -221,9 +228,9 @@ class BatchStore:
         if notes and table.checkpoint is not None:
             await self.checkpoints.note(connection, table.checkpoint, FAILED, notes, now)
 
-    async def _run(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    async def _run(self, work: Callable[[AsyncConnection], Awaitable[T]], lock_wait: int) -> T:
         try:
-            return await self._database.transaction(work, timeout=_TRANSACTION_SECONDS)
+            return await self._database.transaction(work, timeout=_TRANSACTION_SECONDS, lock_wait=lock_wait)
         except exc.DBAPIError as error:
             number, text = database_errors.error_number(error), database_errors.constraint_text(error)
             raise TargetError(
@@ -234,10 +241,11 @@ class BatchStore:
             ) from error
 
     async def is_there(self) -> bool:
-        """Whether the target database answers."""
+        """Whether the target database answers, and lets the links be written, which every record needs."""
+        # SQLite's own wait for another writer is five seconds; it must not be cut off, or it would go on in its thread.
+        seconds = 8.0 if self._database.dialect == "sqlite" else 3.0
         try:
-            async with self._database.read() as connection:
-                await connection.exec_driver_sql("SELECT 1")
+            await self._database.transaction(self.links.write_nothing, timeout=seconds, lock_wait=1)
         except (Unavailable, exc.SQLAlchemyError):
             return False
         return True

@@ -75,6 +75,7 @@ def settlements(token: str, endings: Iterable[Ending]) -> queue_pb2.SettleRecord
             reason=ending.reason,
             field=ending.field[:255],
             message=ending.message[:2000],
+            untried=ending.is_untried,
         )
     return request
 

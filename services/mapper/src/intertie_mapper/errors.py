@@ -60,7 +60,21 @@ class TargetReason(enum.StrEnum):
     )
     TARGET_UNAVAILABLE = (
         "target_unavailable",
-        "The target database was away or busy; the record is tried again by itself.",
+        "The target database was away, or did not finish in time; the record is tried again by itself.",
+    )
+    TARGET_BUSY = (
+        "target_busy",
+        "Others kept its row, or its table, locked for too long; the record is tried again by itself.",
+    )
+    TARGET_PAUSED = (
+        "target_paused",
+        "Its table or database failed several times in a row and is given a rest; the record waits, none of its "
+        "attempts is used up.",
+    )
+    RETRIES_EXHAUSTED = (
+        "retries_exhausted",
+        "It failed as often as its mapping's retries allow, for no fault of its own; the message has the last cause. "
+        "Replay it once that is gone.",
     )
     INTERNAL_ERROR = "internal_error", "Mapper failed at this record; its log has the cause under the record's number."
 

@@ -40,6 +40,12 @@ class LinkStore:
         self._dialect = dialect
         self._name = table_name
 
+    async def write_nothing(self, connection: AsyncConnection) -> None:
+        """A change of no row: it shows whether links can be written at all, in a database that is read-only as well."""
+        sql = self._dialect
+        revision, name = sql.quote("revision"), sql.quote(self._name)
+        await connection.exec_driver_sql(f"UPDATE {name} SET {revision} = {revision} WHERE {sql.quote('id')} = 0")
+
     async def read(
         self,
         connection: AsyncConnection,

@@ -83,6 +83,8 @@ class Ending:
     field: str = ""
     message: str = ""
     retry_seconds: int = 0
+    is_untried: bool = False
+    """Of a retry: nothing was done with the record, so that its lease is no attempt."""
 
 
 def set_aside(record: LeasedRecord, target_table: str, refusal: Refusal) -> Ending:

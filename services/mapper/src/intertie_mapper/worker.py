@@ -9,6 +9,7 @@ import structlog
 
 from intertie_chassis.errors import IntertieError
 from intertie_mapper.configuration import Configuration
+from intertie_mapper.held_leases import HeldLeases
 from intertie_mapper.model import Ending, Lease
 from intertie_mapper.processing import Processor
 
@@ -51,8 +52,7 @@ class Worker:
         self._batch_size = batch_size
         self._batches = batches
         self._lease_seconds = lease_seconds
-        self._held: dict[str, float] = {}
-        """Tokens of leases in work, with the time until which each is surely held."""
+        self._held = HeldLeases(lease_seconds)
 
     async def run(self) -> None:
         """Work until cancelled; then finish and settle the batches that are being applied, within eight seconds."""
@@ -66,11 +66,10 @@ class Worker:
         while True:
             # Without the configuration every record would look as if its mapping were gone.
             await self._configuration.known.wait()
-            if self._processor.is_target_away:
-                await self._processor.await_target()
+            most = await self._processor.health.room(self._batch_size)
             asked = time.monotonic()
             try:
-                lease = await self._queue.lease(self._batch_size, self._lease_seconds, _WAIT_MILLISECONDS)
+                lease = await self._queue.lease(most, self._lease_seconds, _WAIT_MILLISECONDS)
             except IntertieError as error:
                 _log.info("ingest gives no records; trying again", reason=error.reason, cause=error.message)
                 await asyncio.sleep(pause)
@@ -93,8 +92,8 @@ class Worker:
             raise
 
     async def _handle(self, lease: Lease) -> None:
-        self._held[lease.token] = time.monotonic() + self._lease_seconds
         started = time.monotonic()
+        self._held.take(lease.token, started)
         try:
             endings = await self._processor.process(lease, lambda: self._is_held(lease.token))
             applied = time.monotonic()
@@ -103,7 +102,7 @@ class Worker:
             _log.error("batch failed", records=len(lease.records), exc_info=error)
             return
         finally:
-            self._held.pop(lease.token, None)
+            self._held.end(lease.token)
         _log.debug(
             "batch settled",
             records=len(lease.records),
@@ -125,12 +124,12 @@ class Worker:
         return ()
 
     def _is_held(self, token: str) -> bool:
-        return time.monotonic() < self._held.get(token, 0.0)
+        return self._held.is_held(token, time.monotonic())
 
     async def _heartbeat(self) -> None:
         while True:
             await asyncio.sleep(self._lease_seconds / 4)
-            tokens = list(self._held)
+            tokens = self._held.tokens
             if not tokens:
                 continue
             asked = time.monotonic()
@@ -139,6 +138,4 @@ class Worker:
             except IntertieError as error:
                 _log.info("leases were not extended", reason=error.reason, cause=error.message)
                 continue
-            for token in tokens:
-                if token in self._held:
-                    self._held[token] = 0.0 if token in lost else asked + self._lease_seconds
+            self._held.renewed(tokens, lost, asked)

@@ -55,7 +55,7 @@ class LeasedRecord(_message.Message):
     digest: _builtins.bytes
     """SHA-256 of the record's bytes."""
     attempts: _builtins.int
-    """How often this state has been leased, this time included."""
+    """How often this state has been leased, this time included; leases that tried nothing are left out."""
     def __init__(
         self,
         *,
@@ -188,6 +188,7 @@ class Settlement(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     FIELD_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    UNTRIED_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """Number of the cached record."""
     revision: _builtins.int
@@ -206,6 +207,10 @@ class Settlement(_message.Message):
     """The field at fault."""
     message: _builtins.str
     """Why, for people."""
+    untried: _builtins.bool
+    """With OUTCOME_RETRY: nothing was done with the record, so this lease is none of its attempts, and a record that was
+    leased alone will be again. Absent, or with an ingest that does not know it yet, the lease was an attempt.
+    """
     def __init__(
         self,
         *,
@@ -218,10 +223,11 @@ class Settlement(_message.Message):
         reason: _builtins.str = ...,
         field: _builtins.str = ...,
         message: _builtins.str = ...,
+        untried: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "id", b"id", "local_id", b"local_id", "local_key", b"local_key", "message", b"message", "outcome", b"outcome", "reason", b"reason", "retry_seconds", b"retry_seconds", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "id", b"id", "local_id", b"local_id", "local_key", b"local_key", "message", b"message", "outcome", b"outcome", "reason", b"reason", "retry_seconds", b"retry_seconds", "revision", b"revision", "untried", b"untried"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
