@@ -57,6 +57,8 @@ class ReplayPlace:
     began_at: datetime
     #: the highest number so far: those that wait are taken in this order, each once
     last_id: int
+    #: when the last one so far was set aside: they are taken in this order, and what was passed over is not read again
+    last_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

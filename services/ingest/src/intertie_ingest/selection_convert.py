@@ -43,7 +43,7 @@ def of_count(request: ingest_pb2.CountRecordsRequest, configuration: Configurati
 def of_replay(request: ingest_pb2.ReplayRecordsRequest, configuration: Configuration) -> RecordFilter:
     """What is to be replayed. Raises InvalidArgument, also when nothing is named; SystemNotFound, MappingNotFound."""
     named = (request.ids, request.system, request.mapping, request.error_reason, request.external_id)
-    if not (any(named) or request.delivery_id or any(map(request.HasField, _TIMES))):
+    if not (any(named) or request.delivery_id or any(request.HasField(name) for name in _TIMES)):
         raise invalid(
             "ids", "or system, mapping, error_reason, external_id, delivery_id or a time must say which records"
         )
@@ -68,8 +68,8 @@ def replay_place(request: ingest_pb2.ReplayRecordsRequest) -> ReplayPlace | None
     match decode_token(request.page_token, request):
         case None:
             return None
-        case [int(microseconds), int(last_id)] if 0 <= microseconds < _MOST_MICROSECOND and 0 <= last_id < _MOST_ROW:
-            return ReplayPlace(_moment_of(microseconds), last_id)
+        case [int(began), int(last_id), int(last_at)] if _is_place(began, last_id, last_at):
+            return ReplayPlace(_moment_of(began), last_id, _moment_of(last_at) if last_at else None)
     raise InvalidArgument(
         "page_token does not belong to this request; start again without one",
         reason="INVALID_PAGE_TOKEN",
@@ -103,7 +103,11 @@ def replay_response(replayed: Replayed, request: ingest_pb2.ReplayRecordsRequest
     if replayed.last_available_at is not None:
         fill_time(response.last_available_at, replayed.last_available_at)
     if replayed.place is not None:
-        position = (_microseconds_of(replayed.place.began_at), replayed.place.last_id)
+        position = (
+            _microseconds_of(replayed.place.began_at),
+            replayed.place.last_id,
+            0 if replayed.place.last_at is None else _microseconds_of(replayed.place.last_at),
+        )
         response.next_page_token = encode_token(position, request)
     return response
 
@@ -195,6 +199,10 @@ def _count(found: RecordCount, configuration: Configuration) -> ingest_pb2.Recor
         if value is not None:
             fill_time(getattr(message, field), value)
     return message
+
+
+def _is_place(began: int, last_id: int, last_at: int) -> bool:
+    return all(0 <= at < _MOST_MICROSECOND for at in (began, last_at)) and 0 <= last_id < _MOST_ROW
 
 
 def _microseconds_of(value: datetime) -> int:

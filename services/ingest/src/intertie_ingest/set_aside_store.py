@@ -81,13 +81,14 @@ class SetAsideStore:
         async def work(connection: AsyncConnection) -> Replayed:
             now: datetime = (await connection.execute(select(self._rows.clock()))).scalar_one()
             query = self.choosing(wanted, pace.limit, place)
-            ids = (await connection.scalars(query.with_for_update(skip_locked=True))).all()
-            if not ids:
+            rows = (await connection.execute(query.with_for_update(skip_locked=True))).all()
+            if not rows:
                 return Replayed()
+            ids = [row.id for row in rows]
             moments = pace.moments(now, len(ids))
             await self._write.execute(connection, list(map(self._renewed, ids, moments)))
             await self._outbox.append(connection, message(ids))
-            next_place = ReplayPlace(now if place is None else place.began_at, max(ids))
+            next_place = ReplayPlace(now if place is None else place.began_at, max(ids), rows[-1].available_at)
             return Replayed(tuple(ids), moments[-1], next_place if len(ids) == pace.limit else None)
 
         return await self._database.transaction(work, timeout=_TRANSACTION_SECONDS)
@@ -99,7 +100,7 @@ class SetAsideStore:
         """
         cache = self._rows.table
         in_order = (cache.c.id,) if wanted.is_waiting else (cache.c.lease_solo, cache.c.available_at, cache.c.id)
-        query = select(cache.c.id).where(*narrowed(cache, wanted), *self._left(wanted, place))
+        query = select(cache.c.id, cache.c.available_at).where(*narrowed(cache, wanted), *self._left(wanted, place))
         return hinted(query, cache, wanted).order_by(*in_order).limit(limit)
 
     def _left(self, wanted: RecordFilter, place: ReplayPlace | None) -> Sequence[ColumnElement[bool]]:
@@ -108,8 +109,10 @@ class SetAsideStore:
             return ()
         if wanted.is_waiting:
             return (cache.id > place.last_id,)
-        # The time at which it was set aside; NULL where it is another application that wrote the error.
-        return (or_(cache.available_at <= place.began_at, cache.available_at.is_(None)),)
+        # When it was set aside; NULL, which comes first, where another application wrote the error.
+        if place.last_at is None:
+            return (or_(cache.available_at <= place.began_at, cache.available_at.is_(None)),)
+        return (cache.available_at.between(place.last_at, place.began_at),)
 
     def _renewed(self, number: int, available_at: datetime) -> dict[str, Any]:
         if self._rows.is_mysql:
