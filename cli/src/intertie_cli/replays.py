@@ -129,19 +129,20 @@ async def _hand_over(
     rate, began = request.records_per_second, time.monotonic()
     try:
         with display(session.printer, watch.total) as show:
-            while True:
-                answer = await patiently(session, lambda: session.ingest.ReplayRecords(request))
-                watch.add(answer)
-                if not answer.next_page_token:
-                    break
+            answer = await session.ingest.ReplayRecords(request)
+            watch.add(answer)
+            while answer.next_page_token:
                 request.page_token = answer.next_page_token
+                show(watch.standing)
                 if rate:
                     await _until(began + watch.handed / rate, watch, show, is_followed=is_followed)
-                show(watch.standing)
+                answer = await patiently(session, lambda: session.ingest.ReplayRecords(request))
+                watch.add(answer)
             if is_followed and watch.is_known:
                 while await watch.look():
                     show(watch.standing)
                     await asyncio.sleep(LOOK_SECONDS)
+                show(watch.standing)
     except asyncio.CancelledError:
         session.printer.note(
             f"{watch.handed} records were handed to mapper, which goes on with them; `intertie records list` shows "

@@ -34,5 +34,6 @@ class Pace:
 
         Without a rate a microsecond apart, so that they are handed out in their order.
         """
-        apart = 1.0 if not self.per_second else max(1.0, _MICROSECONDS / self.per_second)
+        longest = float(_LONGEST_SECONDS * _MICROSECONDS)
+        apart = 1.0 if not self.per_second else min(max(1.0, _MICROSECONDS / self.per_second), longest)
         return [begin + timedelta(microseconds=round(index * apart)) for index in range(count)]
