@@ -139,30 +139,60 @@ async def test_what_a_delivery_became(suite: Suite, system: str) -> None:
 
 
 @ON_ONE_STORE
-async def test_a_record_that_does_not_fit(suite: Suite, system: str) -> None:
-    """The preview says beforehand what the list says afterwards; it is replayed when the mapping is mended."""
+async def test_records_that_do_not_fit(suite: Suite, system: str) -> None:
+    """Set aside with reason and field; found, looked into, and replayed at a rate once the mapping is mended.
+
+    The preview says beforehand what the list says afterwards; a replay that comes too early says so by its exit code;
+    the log has who replayed what.
+    """
     suite.add_system(system)
     suite.add_mapping(system, "incidents", CONFIG)
-    bad = {"id": "8", "title": "Bad date", "date": "someday"}
-    (preview,) = answer(suite, "mappings", "preview", f"{system}/incidents", "--record", json.dumps(bad))["previews"]
+    bad = [{"id": str(number), "title": f"Bad date {number}", "date": "someday"} for number in range(4)]
+    (preview,) = answer(suite, "mappings", "preview", f"{system}/incidents", "--record", json.dumps(bad[0]))["previews"]
     assert (preview["action"], preview["field"]) == ("ACTION_REFUSED", "date")
-    assert "someday" in suite.cli("mappings", "preview", f"{system}/incidents", "--record", json.dumps(bad)).stdout
+    assert "someday" in suite.cli("mappings", "preview", f"{system}/incidents", "--record", json.dumps(bad[0])).stdout
+    await eventually(lambda: suite.webhook(system, bad).status_code == 202)
 
     def set_aside() -> Any:
-        assert suite.webhook(system, bad).status_code in (202, 401)
-        return answer(suite, "records", "list", "--system", system, "--status", "error")
+        found = answer(suite, "records", "list", "--system", system, "--status", "error", "--since", "1h")
+        return found if len(found) == 4 else None
 
-    (kept,) = await eventually(set_aside)
+    kept = (await eventually(set_aside))[0]
     assert (kept["error_field"], kept["error_reason"]) == ("date", preview["reason"])
+    assert answer(suite, "records", "get", kept["id"]) == kept
+    assert len(answer(suite, "records", "list", "--delivery", kept["delivery_id"], "--until", "2999-01-01")) == 4
+    again = suite.cli("records", "replay", kept["id"], "--follow", check=False)
+    assert (again.returncode, again.stdout) == (1, "1 records were handed to mapper: 1 set aside again\n")
+
     mended = {**CONFIG, "defaults": {"date": "2025-01-01"}, "field_mappings": {"title": "event_title"}}
     suite.cli("mappings", "update", f"{system}/incidents", "--config", json.dumps(mended))
-    assert "1 records would be" in suite.cli("records", "replay", "--system", system, "--dry-run").stdout
+    tried = answer(suite, "mappings", "preview", f"{system}/incidents", "--set-aside")["previews"]
+    assert [one["action"] for one in tried] == ["ACTION_INSERT"] * 4
+    choice = ("records", "replay", "--system", system, "--since", "1h")
+    dry = suite.cli(*choice, "--dry-run").stdout
+    assert "4 records would be handed to mapper" in dry
+    assert preview["reason"] in dry
+    assert (
+        "0 records would be" in suite.cli("records", "replay", "--until", "1h", "--dry-run", "--system", system).stdout
+    )
 
-    def synced() -> bool:
-        suite.cli("records", "replay", "--system", system, "--yes")
-        return bool(answer(suite, "records", "list", "--system", system, "--status", "synced"))
+    def replayed() -> bool:
+        ran = suite.cli(*choice, "--rate", "20", "--follow", "--yes", "--json", check=False)
+        told = json.loads(ran.stdout)
+        assert told["replayed"] == told["synced"] + told["set_aside"]
+        return ran.returncode == 0
 
-    await eventually(synced)
+    await eventually(replayed)
+    assert len(answer(suite, "records", "list", "--system", system, "--status", "synced")) == 4
+
+    def logged() -> Any:
+        entries = answer(suite, "audit", "list", "--type", "replay")
+        return [entry for entry in entries if entry["request_payload"]["system"] == system]
+
+    entry = (await eventually(logged))[0]
+    assert entry["actor"]
+    assert entry["request_payload"]["records_per_second"] == 20
+    assert entry["response_payload"]["ids"]
 
 
 async def test_rejections(suite: Suite, system: str) -> None:

@@ -107,10 +107,18 @@ async def test_a_mapping_fault_sets_the_record_aside_with_a_reason_that_names_th
     assert changed.status_code == 200, changed.text
 
     def mended() -> bool:
-        suite.request("POST", "/records:replay", json={"system": system}).raise_for_status()
+        choice = {"system": system, "changed_after": "2026-01-01T00:00:00Z", "records_per_second": 2.5}
+        suite.request("POST", "/records:replay", json=choice).raise_for_status()
         return _titles(suite, "fault") == ["fault good", "fault bad"]
 
     await eventually(mended)
+
+    def counted() -> bool:
+        choice = {"ids": [record["id"]], "sync_status": "synced"}
+        counts = suite.request("POST", "/records:count", json=choice).json()["counts"]
+        return [(one["mapping"], one["count"]) for one in counts] == [("events", 1)]
+
+    await eventually(counted)
 
 
 async def test_a_delivery_key_is_unique_and_binds_its_bytes(suite: Suite, system: str) -> None:

@@ -18,6 +18,7 @@ from intertie_cli import (
     mappings,
     queries,
     records,
+    replays,
     secret_rotation,
     secrets,
     syncs,
@@ -39,6 +40,7 @@ verb(app, "up")(up.run_suite)
 connection_trials.add_to(connections.app)
 audit.add_to(log.app)
 secret_rotation.add_to(connections.app)
+replays.add_to(records.app)
 
 
 @verb(app, "version")

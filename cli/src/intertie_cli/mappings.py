@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from intertie.ingest.v1 import ingest_pb2
 from intertie.mapper.v1 import mapper_pb2
 from intertie.registry.v1 import registry_pb2
 from intertie_chassis.errors import NotFound
@@ -154,6 +155,7 @@ async def preview_mapping(
     mapping: OptionalReference = "",
     record: Records = None,
     cached: Annotated[int, typer.Option("--cached", min=1, max=200, help="Try so many of the newest cached.")] = 20,
+    set_aside: Annotated[bool, typer.Option("--set-aside", help="Of those, try what is set aside.")] = False,
     config: Config = None,
     target_table: Target = None,
     system: System = "",
@@ -165,17 +167,33 @@ async def preview_mapping(
     saved = await find(session, mapping) if mapping else None
     if saved is None and not (target_table and config and record):
         raise UsageError("name a saved mapping, or give --target-table, --config and --record")
+    if set_aside and (saved is None or record):
+        raise UsageError("--set-aside tries records of a saved mapping; leave out --record")
+    records = [options.document(each, "--record") for each in record or ()]
+    if set_aside and saved is not None:
+        records = await _set_aside(session, saved, cached)
+        if not records:
+            session.printer.note(f"Nothing of {saved.system}/{saved.mapping_name} is set aside.")
+            return 0
     request = mapper_pb2.PreviewMappingRequest(
         mapping_id=saved.id if saved else 0,
         system=system,
         target_table=target_table or "",
         mapping_config=b"" if config is None else options.document(config),
-        records=[options.document(each, "--record") for each in record or ()],
-        cached_records=0 if record else cached,
+        records=records,
+        cached_records=0 if records else cached,
     )
     answer = await session.mapper.PreviewMapping(request)
     previews.show(session.printer, answer)
     return 1 if answer.problems else 0
+
+
+async def _set_aside(session: Session, mapping: registry_pb2.Mapping, most: int) -> list[bytes]:
+    """The newest records of a mapping that are set aside."""
+    request = ingest_pb2.ListRecordsRequest(
+        system=mapping.system, mapping=mapping.mapping_name, sync_status="error", page_size=most
+    )
+    return [record.data_json for record in (await session.ingest.ListRecords(request)).records]
 
 
 async def find(session: Session, reference: str) -> registry_pb2.Mapping:

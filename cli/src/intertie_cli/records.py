@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from intertie.ingest.v1 import ingest_pb2
-from intertie_cli import cells
-from intertie_cli.options import MOST_ROW, Limit, System, confirm
+from intertie_cli import cells, options
+from intertie_cli.options import MOST_ROW, Limit, System
 from intertie_cli.output import Column
 from intertie_cli.pages import collect
 from intertie_cli.problems import UsageError
@@ -18,7 +18,12 @@ cache_app = group("cache", "What modules read: records that are synced and have 
 
 Mapping = Annotated[str, typer.Option("--mapping", help="Of the mapping of this name.")]
 ExternalId = Annotated[str, typer.Option("--external-id", help="With this id in the external system.")]
-Reason = Annotated[str, typer.Option("--reason", help="Set aside for this reason, such as TYPE_MISMATCH.")]
+Reason = Annotated[str, typer.Option("--reason", help="Set aside for this reason, such as bad_datetime.")]
+Delivery = Annotated[str, typer.Option("--delivery", help="Brought by the delivery of this id.")]
+Since = Annotated[
+    str, typer.Option("--since", help="Changed (set aside) at or after: a time, or an age such as 2h or 3d.")
+]
+Until = Annotated[str, typer.Option("--until", help="Changed (set aside) before: a time, or an age.")]
 
 COLUMNS: list[Column] = [
     ("id", lambda record: str(record.id)),
@@ -52,11 +57,21 @@ async def list_records(
     external_id: ExternalId = "",
     status: Annotated[str, typer.Option("--status", help="pending, synced, error (set aside) or outdated.")] = "",
     reason: Reason = "",
+    delivery: Delivery = "",
+    since: Since = "",
+    until: Until = "",
     limit: Limit = 50,
 ) -> None:
     """List cached records in any state, the newest change first."""
     request = ingest_pb2.ListRecordsRequest(
-        system=system, mapping=mapping, external_id=external_id, sync_status=status, error_reason=reason
+        system=system,
+        mapping=mapping,
+        external_id=external_id,
+        sync_status=status,
+        error_reason=reason,
+        delivery_id=delivery,
+        changed_after=options.moment(since, "--since"),
+        changed_before=options.moment(until, "--until"),
     )
     records = await collect(session.ingest.ListRecords, request, "records", limit)
     session.printer.items(records, COLUMNS, none="There are no such records.")
@@ -68,36 +83,6 @@ async def get_record(
 ) -> None:
     """Show a cached record with its data."""
     session.printer.item(await session.ingest.GetRecord(ingest_pb2.GetRecordRequest(id=id)))
-
-
-@verb(app, "replay")
-async def replay_records(
-    session: Session,
-    ids: Annotated[list[int] | None, typer.Argument(min=1, max=MOST_ROW, help="Numbers of records.")] = None,
-    system: System = "",
-    mapping: Mapping = "",
-    reason: Reason = "",
-    waiting: Annotated[bool, typer.Option("--waiting", help="Those that wait, not those that were set aside.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many there are.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-) -> None:
-    """Hand records that were set aside, or that wait, to mapper: those named, or all that the options choose."""
-    if not (ids or system or mapping or reason):
-        raise UsageError("name records by number, or choose them by --system, --mapping or --reason")
-    request = ingest_pb2.ReplayRecordsRequest(
-        ids=ids or (), system=system, mapping=mapping, error_reason=reason, dry_run=dry_run, waiting=waiting
-    )
-    if not dry_run and not ids:
-        asked = ingest_pb2.ReplayRecordsRequest()
-        asked.CopyFrom(request)
-        asked.dry_run = True
-        count = (await session.ingest.ReplayRecords(asked)).replayed
-        confirm(f"Hand {count} records to mapper?", yes)
-    answer = await session.ingest.ReplayRecords(request)
-    if session.printer.is_json:
-        session.printer.item(answer)
-    else:
-        session.printer.line(f"{answer.replayed} records {'would be' if dry_run else 'are'} handed to mapper")
 
 
 @verb(cache_app, "list")

@@ -282,33 +282,6 @@ async def test_the_cache_is_for_those_with_a_grant(rig: Any) -> None:
         assert caught.value.reason == cause
 
 
-async def test_replay_needs_a_choice_and_is_audited(rig: Any) -> None:
-    """Nothing named is refused; a dry run only counts; the replay goes to mapper and to audit."""
-    await rig.accept(webhook(), webhook({"id": 2}))
-    lease = await rig.lease()
-    settlements = [
-        queue_pb2.Settlement(
-            id=record.id, revision=record.revision, outcome=queue_pb2.Settlement.OUTCOME_SET_ASIDE, reason="too_long"
-        )
-        for record in lease.records
-    ]
-    await rig.queue().SettleRecords(
-        queue_pb2.SettleRecordsRequest(lease_token=lease.lease_token, settlements=settlements)
-    )
-    operator = rig.ingest("operator")
-    with pytest.raises(chassis_errors.InvalidArgument):
-        await operator.ReplayRecords(ingest_pb2.ReplayRecordsRequest())
-    with pytest.raises(chassis_errors.PermissionDenied):
-        await rig.ingest("viewer").ReplayRecords(ingest_pb2.ReplayRecordsRequest(error_reason="too_long"))
-    dry = ingest_pb2.ReplayRecordsRequest(error_reason="too_long", dry_run=True)
-    assert (await operator.ReplayRecords(dry)).replayed == 2
-    waiting = asyncio.create_task(rig.lease(wait_milliseconds=10_000))
-    replay = ingest_pb2.ReplayRecordsRequest(ids=[lease.records[0].id], system="law_enforcement")
-    assert (await operator.ReplayRecords(replay)).replayed == 1
-    assert [record.external_id for record in (await waiting).records] == ["12345"]
-    await eventually(lambda: any(entry.query_type == "replay" for entry in rig.audit.entries.values()))
-
-
 async def test_only_the_gateway_hands_in_deliveries(rig: Any) -> None:
     """Whoever may call could claim any peer address."""
     request = ingest_pb2.AcceptDeliveriesRequest(deliveries=[webhook()])

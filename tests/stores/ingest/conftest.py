@@ -19,6 +19,7 @@ from intertie_ingest.migrations import MIGRATIONS
 from intertie_ingest.model import Lease, Outcome, Settlement
 from intertie_ingest.queue_store import QueueStore
 from intertie_ingest.rejection_store import RejectionStore
+from intertie_ingest.set_aside_store import SetAsideStore
 from intertie_ingest.settlement_store import SettlementStore
 from intertie_ingest.store import Store
 from intertie_ingest.tables import Tables
@@ -37,6 +38,7 @@ class Ingest:
     queue: QueueStore
     settlements: SettlementStore
     browse: BrowseStore
+    set_aside: SetAsideStore
     cache: CacheWalk
     rejections: RejectionStore
     config: Configuration
@@ -90,7 +92,8 @@ async def make_ingest(database_url: str) -> AsyncIterator[Callable[[Configuratio
             Store(database, tables, outbox),
             QueueStore(database, tables),
             SettlementStore(database, tables),
-            BrowseStore(database, tables, outbox),
+            BrowseStore(database, tables),
+            SetAsideStore(database, tables, outbox),
             CacheWalk(database, tables),
             RejectionStore(database, tables, outbox),
             config,

@@ -1,4 +1,4 @@
-"""Looking at deliveries, records and refusals, and replaying what was set aside, on both stores."""
+"""Looking at deliveries, records and refusals, on both stores."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -6,8 +6,9 @@ from typing import Any
 from ingest_samples import INCIDENT, configuration, delivery, mapping, system
 from intertie_chassis.clock import utc_now
 from intertie_ingest.audit_convert import entries_of_group
-from intertie_ingest.browse_store import DeliveryFilter, RecordFilter
+from intertie_ingest.browse_store import DeliveryFilter
 from intertie_ingest.model import Ending, Outcome, Status
+from intertie_ingest.selection import RecordFilter
 
 
 async def test_deliveries_are_found_by_how_they_stand(ingest: Any) -> None:
@@ -86,39 +87,21 @@ async def test_records_by_every_filter_and_in_pages(ingest: Any) -> None:
     assert await found(external_id="3") == ["3"]
     assert await found(system_id=2) == []
     assert await found(mapping_ids=(1, 9)) == ["4", "3", "2", "1", "0"]
+    delivery_id = (await ingest.browse.records(RecordFilter(external_id="3"), None, 1))[0].delivery_id
+    assert await found(delivery_id=delivery_id) == ["3"]
+    day = datetime(2024, 1, 2)
+    moment = timedelta(microseconds=1)
+    assert await found(changed_after=day) == ["4"]
+    assert await found(changed_after=day + moment) == []
+    assert await found(changed_before=day) == ["3", "2", "1", "0"]
+    assert await found(changed_before=day + moment) == ["4", "3", "2", "1", "0"]
+    assert await found(changed_after=datetime.min, changed_before=datetime.max) == ["4", "3", "2", "1", "0"]
+    assert await found(changed_after=datetime.min, status=Status.SYNCED, changed_before=day) == ["2", "1", "0"]
     first = await ingest.browse.records(RecordFilter(), None, 2)
     second = await ingest.browse.records(RecordFilter(), (first[-1].updated_at, first[-1].id), 50)
     assert [one.external_id for one in second] == ["2", "1", "0"]
     assert (await ingest.browse.record(first[0].id)).external_id == "4"
     assert await ingest.browse.record(10**6) is None
-
-
-async def test_a_replay_hands_out_what_was_set_aside_and_says_so(ingest: Any) -> None:
-    """Narrowed by reason; attempts begin anew; nothing else is touched; one audit entry with it."""
-    await ingest.commit(*({"id": number} for number in range(3)))
-    lease = await ingest.lease()
-    for record, reason in zip(lease.records, ("too_long", "too_long", "crashed"), strict=True):
-        one = lease.__class__(lease.token, (record,), lease.expires_at)
-        await ingest.settle_all(one, Outcome.SET_ASIDE, reason=reason)
-    before = await ingest.count("ingest_outbox")
-    wanted = RecordFilter(status=Status.ERROR, error_reason="too_long")
-    assert await ingest.browse.count(wanted) == 2
-    replayed = await ingest.browse.replay(wanted, lambda ids: f"{len(ids)} replayed".encode())
-    assert replayed == [record.id for record in lease.records[:2]]
-    assert await ingest.browse.replay(wanted, lambda ids: b"none") == []
-    assert await ingest.count("ingest_outbox") == before + 1
-    again = await ingest.lease()
-    assert [(record.external_id, record.attempts) for record in again.records] == [("0", 1), ("1", 1)]
-
-
-async def test_a_replay_releases_what_waits(ingest: Any) -> None:
-    """Records without a time, as adoption leaves them, are handed out once somebody asks for them."""
-    await ingest.commit({"id": 1}, {"id": 2})
-    await ingest.sql("UPDATE {cache} SET available_at = NULL WHERE external_id = '1'")
-    wanted = RecordFilter(status=Status.PENDING, is_waiting=True)
-    assert await ingest.browse.count(wanted) == 1
-    assert len(await ingest.browse.replay(wanted, lambda ids: b"released")) == 1
-    assert sorted(record.external_id for record in (await ingest.lease()).records) == ["1", "2"]
 
 
 async def test_a_delivery_that_was_never_a_state_shows_who_is_newer(make_ingest: Any) -> None:

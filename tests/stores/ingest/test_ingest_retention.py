@@ -13,9 +13,10 @@ from intertie_ingest import retention_store
 from intertie_ingest.audit_convert import entries_of_group
 from intertie_ingest.errors import DeliveryKeyReused
 from intertie_ingest.migrations.retention_index import AGE_INDEX
-from intertie_ingest.model import Ending, Outcome
+from intertie_ingest.model import Ending, Outcome, Status
 from intertie_ingest.retention import Forgotten, Retention
 from intertie_ingest.retention_store import Aged, RetentionStore
+from intertie_ingest.selection import RecordFilter
 
 
 def retention(ingest: Any, *, body_days: int = 30, delivery_days: int = 400, later: float = 0) -> Retention:
@@ -93,14 +94,31 @@ async def test_what_was_set_aside_keeps_its_body_for_thirty_days(ingest: Any) ->
     assert (await retention(ingest, body_days=1, later=31).round()).bodies == 2
 
 
+async def test_nothing_set_aside_goes_before_thirty_days(ingest: Any) -> None:
+    """Though whole deliveries are kept for one day: not its row of the cache, its delivery, its body, its ending."""
+    names = [one.delivery_id for one in (await ingest.commit({"id": 0}, {"id": 1}, received_at=at(-5))).outcomes]
+    await ingest.settle_all(await ingest.lease(), Outcome.SET_ASIDE, reason="bad_datetime", message="no date")
+    await ingest.commit({"id": 1, "next": True})  # the second is overtaken today, five days after it was received
+    await ingest.settle_all(await ingest.lease())
+    assert await retention(ingest, body_days=1, delivery_days=1, later=29).round() == Forgotten(0, 1, 0)
+    for name, body in zip(names, (b'{"id": 0}', b'{"id": 1}'), strict=True):
+        stored = await ingest.browse.delivery(name)
+        assert (stored.state, stored.body, stored.records[0].fault.message) == (Ending.SET_ASIDE, body, "no date")
+    assert await ingest.count("external_data_cache") == 2
+    assert (await retention(ingest, body_days=1, delivery_days=1, later=31).round()).deliveries == 1
+    assert (await ingest.browse.delivery(names[0])).body == b'{"id": 0}'  # until it is replayed, or overtaken
+    assert await ingest.browse.delivery(names[1]) is None
+    assert await ingest.count("external_data_cache") == 2
+    (count,) = await ingest.set_aside.counts(RecordFilter(status=Status.ERROR))
+    assert (count.count, count.error_reason) == (1, "bad_datetime")
+
+
 async def test_a_set_aside_record_is_replayed_without_its_body(ingest: Any) -> None:
     """The cache holds the record: a replay needs no delivery."""
     (outcome,) = (await ingest.commit({"id": 1})).outcomes
     await ingest.settle_all(await ingest.lease(), Outcome.SET_ASIDE, reason="bad_datetime")
     await ingest.sql("UPDATE {prefix}inbound_deliveries SET body = NULL")
-    await ingest.sql(
-        "UPDATE {cache} SET sync_status = 'pending', available_at = '2020-01-01 00:00:00', lease_token = NULL"
-    )
+    await ingest.set_aside.replay(RecordFilter(status=Status.ERROR), lambda ids: b"replayed")
     lease = await ingest.lease()
     assert [(record.data, record.delivery_id) for record in lease.records] == [(b'{"id": 1}', outcome.delivery_id)]
 

@@ -28,6 +28,7 @@ from intertie_ingest.rejection_store import RejectionStore
 from intertie_ingest.rejections import Rejections
 from intertie_ingest.retention import Retention
 from intertie_ingest.retention_store import RetentionStore
+from intertie_ingest.set_aside_store import SetAsideStore
 from intertie_ingest.settings import IngestSettings
 from intertie_ingest.settlement_store import SettlementStore
 from intertie_ingest.snapshot import Snapshot
@@ -69,8 +70,9 @@ def assemble(
     )
     leases = Leases(QueueStore(database, tables), SettlementStore(database, tables), snapshot, wakeup, server.stopping)
 
-    browse, cache = BrowseStore(database, tables, outbox), CacheWalk(database, tables)
-    ingest = service.IngestService(acceptor, browse, cache, rejection_store, snapshot, wakeup)
+    browse, cache = BrowseStore(database, tables), CacheWalk(database, tables)
+    set_aside = SetAsideStore(database, tables, outbox)
+    ingest = service.IngestService(acceptor, browse, set_aside, cache, rejection_store, snapshot, wakeup)
     server.add(service.add_to_server, ingest, service.DESCRIPTOR)
     server.add(queue_service.add_to_server, queue_service.QueueService(leases, wakeup), queue_service.DESCRIPTOR)
 

@@ -16,8 +16,11 @@ from intertie_ingest.errors import DeliveryKeyReused
 from intertie_ingest.folding import Fold
 from intertie_ingest.greetings import Greeted
 from intertie_ingest.model import Accepted, Rejection, Route
+from intertie_ingest.selection import ranges
 
 _MOST_IDS = 20
+_MOST_RANGES = 1000
+"""Ranges of record numbers in one entry: at most 40 kB."""
 
 
 def entries_of_group(folded: Fold) -> bytes | None:
@@ -83,20 +86,29 @@ def entries_of_greetings(greeted: Sequence[Greeted]) -> bytes:
     return request.SerializeToString()
 
 
-def entry_of_replay(ids: Sequence[int], selector: dict[str, object], actor: str, request_id: str) -> bytes:
-    """The entry of a replay of set-aside records."""
+def entries_of_replay(ids: Sequence[int], selector: dict[str, object], actor: str, request_id: str) -> bytes:
+    """The entry of a replay, with the numbers of all its records; several when one would be large.
+
+    Each has the selector and, in `replayed`, how many records the replay had in all.
+    """
     request = audit_pb2.AppendEntriesRequest()
-    entry = request.entries.add(
-        entry_id=new_ulid(),
-        query_type="replay",
-        query_string="replay records",
-        request_payload=orjson.dumps(selector),
-        response_payload=orjson.dumps({"replayed": len(ids), "first_ids": list(ids[:_MOST_IDS])}),
-        status="success",
-        actor=actor,
-        request_id=request_id,
-    )
-    entry.created_at.FromNanoseconds(_nanoseconds(utc_now()))
+    numbers, now = ranges(ids), _nanoseconds(utc_now())
+    starts = range(0, max(1, len(numbers)), _MOST_RANGES)
+    for part, start in enumerate(starts, 1):
+        answer: dict[str, object] = {"replayed": len(ids), "ids": numbers[start : start + _MOST_RANGES]}
+        if len(starts) > 1:
+            answer |= {"part": part, "parts": len(starts)}
+        entry = request.entries.add(
+            entry_id=new_ulid(),
+            query_type="replay",
+            query_string="replay records",
+            request_payload=orjson.dumps(selector),
+            response_payload=orjson.dumps(answer),
+            status="success",
+            actor=actor,
+            request_id=request_id,
+        )
+        entry.created_at.FromNanoseconds(now)
     return request.SerializeToString()
 
 

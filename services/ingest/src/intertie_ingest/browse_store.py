@@ -1,50 +1,20 @@
-"""The SQL of looking: deliveries with how they stand, cached records, and the replay of what was set aside."""
+"""The SQL of looking: deliveries with how they stand, and cached records."""
 
-from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Row,
-    String,
-    and_,
-    exists,
-    func,
-    literal,
-    literal_column,
-    null,
-    or_,
-    select,
-    update,
-)
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Row, and_, exists, or_, select
 
-from intertie_chassis.clock import utc_now
 from intertie_chassis.database import Database
-from intertie_chassis.outbox import Outbox
 from intertie_ingest.model import ENDING_OF_STATUS, Ending, Status, StoredDelivery, StoredRecord
+from intertie_ingest.selection import RecordFilter
+from intertie_ingest.selection_store import hinted, narrowed, to_the_second
 from intertie_ingest.standing_store import Standings
 from intertie_ingest.tables import Tables
 
-_MOST_REPLAYED = 10_000
 _SKEW_MILLISECONDS = 3_600_000
 _ULID_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-
-
-@dataclass(frozen=True, slots=True)
-class RecordFilter:
-    """Which cached records; what is None does not narrow."""
-
-    ids: tuple[int, ...] | None = None
-    system_id: int | None = None
-    mapping_ids: tuple[int, ...] | None = None
-    external_id: str | None = None
-    status: Status | None = None
-    error_reason: str | None = None
-    #: only those that no time has been set for
-    is_waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +30,9 @@ class DeliveryFilter:
 class BrowseStore:
     """Where operators look."""
 
-    def __init__(self, database: Database, tables: Tables, outbox: Outbox) -> None:
+    def __init__(self, database: Database, tables: Tables) -> None:
         self._database = database
         self._tables = tables
-        self._outbox = outbox
         self._standings = Standings(tables)
 
     async def deliveries(self, wanted: DeliveryFilter, before: str | None, size: int) -> list[StoredDelivery]:
@@ -111,14 +80,14 @@ class BrowseStore:
     async def records(self, wanted: RecordFilter, after: tuple[datetime, int] | None, size: int) -> list[StoredRecord]:
         """The newest change first, those after the given change. Raises Unavailable."""
         cache = self._tables.cache
-        query = select(cache).where(*self._narrowed(wanted)).order_by(cache.c.updated_at.desc(), cache.c.id.desc())
+        query = select(cache).where(*narrowed(cache, wanted)).order_by(cache.c.updated_at.desc(), cache.c.id.desc())
         if after is not None:
-            # As text and to the second, as both databases write it: SQLite compares the texts.
-            changed_at, number = literal(after[0].isoformat(" ", "seconds"), String()), after[1]
+            changed_at, number = to_the_second(after[0]), after[1]
             earlier = and_(cache.c.updated_at == changed_at, cache.c.id < number)
             query = query.where(or_(cache.c.updated_at < changed_at, earlier))
+        query = hinted(query, cache, wanted).limit(size)
         async with self._database.read() as connection:
-            return [stored_record(row) for row in (await connection.execute(query.limit(size))).all()]
+            return [stored_record(row) for row in (await connection.execute(query)).all()]
 
     async def record(self, number: int) -> StoredRecord | None:
         """One cached record. Raises Unavailable."""
@@ -126,62 +95,6 @@ class BrowseStore:
         async with self._database.read() as connection:
             row = (await connection.execute(select(cache).where(cache.c.id == number))).first()
         return None if row is None else stored_record(row)
-
-    async def count(self, wanted: RecordFilter) -> int:
-        """How many records a replay would take. Raises Unavailable."""
-        query = select(func.count()).select_from(self._tables.cache).where(*self._narrowed(wanted))
-        async with self._database.read() as connection:
-            return int((await connection.execute(query)).scalar_one())
-
-    async def replay(self, wanted: RecordFilter, message: Any) -> list[int]:
-        """Hands records to mapper, their attempts counted anew; gives their numbers, at most 10,000 at a time.
-
-        `message(ids)` makes the audit's message. Raises Unavailable.
-        """
-        cache = self._tables.cache
-
-        async def work(connection: AsyncConnection) -> list[int]:
-            query = select(cache.c.id).where(*self._narrowed(wanted)).order_by(cache.c.id).limit(_MOST_REPLAYED)
-            ids = list(await connection.scalars(query.with_for_update(skip_locked=True)))
-            if not ids:
-                return []
-            mysql = self._database.dialect == "mysql"
-            values: dict[str, Any] = {
-                "sync_status": Status.PENDING.value,
-                "sync_error": null(),
-                "error_reason": null(),
-                "error_field": null(),
-                "attempts": literal_column("0"),
-                "crashes": literal_column("0"),
-                "lease_solo": literal_column("0"),
-                "lease_token": null(),
-                "available_at": func.now(literal_column("6")) if mysql else literal(utc_now()),
-            }
-            if not mysql:
-                values["updated_at"] = literal_column("CURRENT_TIMESTAMP")
-            await connection.execute(update(cache).where(cache.c.id.in_(ids)).values(values))
-            await self._outbox.append(connection, message(ids))
-            return ids
-
-        return await self._database.transaction(work)
-
-    def _narrowed(self, wanted: RecordFilter) -> Iterable[ColumnElement[bool]]:
-        cache = self._tables.cache.c
-        pairs: tuple[tuple[Any, Any], ...] = (
-            (cache.system_id, wanted.system_id),
-            (cache.external_id, wanted.external_id),
-            (cache.sync_status, None if wanted.status is None else wanted.status.value),
-            (cache.error_reason, wanted.error_reason),
-        )
-        conditions: list[ColumnElement[bool]] = [column == value for column, value in pairs if value is not None]
-        many: tuple[tuple[Any, Collection[int] | None], ...] = (
-            (cache.id, wanted.ids),
-            (cache.mapping_id, wanted.mapping_ids),
-        )
-        conditions += [column.in_(sorted(values)) for column, values in many if values is not None]
-        if wanted.is_waiting:
-            conditions.append(cache.available_at.is_(None))
-        return conditions
 
 
 def stored_record(row: Row[Any]) -> StoredRecord:

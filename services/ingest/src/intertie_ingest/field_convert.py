@@ -14,11 +14,11 @@ def is_id(text: str) -> bool:
     return text.isascii() and len(text) <= _ID_LENGTH
 
 
-def moment(timestamp: Timestamp) -> datetime:
+def moment(timestamp: Timestamp, field: str = "received_at") -> datetime:
     """A time of the model. Raises InvalidArgument for one that no calendar has."""
     # The message may hold any number; only those of the years 1 to 9999 are times.
     if not -62_135_596_800 <= timestamp.seconds <= 253_402_300_799 or not 0 <= timestamp.nanos < 1_000_000_000:
-        raise invalid("received_at", "is not a time")
+        raise invalid(field, "is not a time")
     return timestamp.ToDatetime(tzinfo=UTC).replace(tzinfo=None)
 
 

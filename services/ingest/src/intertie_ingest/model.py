@@ -335,6 +335,8 @@ class RecordState:
     superseded_by: str | None = None
     #: whether the cache has another state of the record, or none: nothing more will come of this one
     is_over: bool = False
+    #: when it was over, where that is known
+    ended_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,8 +211,8 @@ class QueueStore:
         cache = self._cache
 
         async def work(connection: AsyncConnection) -> list[str]:
-            # In the future lie leases and retries, nothing else: so this reads few rows, and no index on the token has
-            # to be kept up with every claim.
+            # In the future lie leases, retries and what is replayed at a rate, nothing else: so this reads few rows,
+            # and no index on the token has to be kept up with every claim.
             query = select(cache.c.id, cache.c.lease_token, self._rows.clock().label("now")).where(
                 cache.c.sync_status == Status.PENDING.value,
                 cache.c.lease_solo.in_((False, True)),

@@ -2,7 +2,8 @@
 
 What a key promises outlives the body: the digest tells a repetition from another delivery under the same key. A body
 stays for as long as somebody may need it: while a record of it is pending, and while one is set aside, for 30 days at
-the least. Replays need no body, since the cache holds the records themselves; the people who mend things do.
+the least, also when it has ended since. Replays need no body, since the cache holds the records themselves; the people
+who mend things do.
 """
 
 import asyncio
@@ -43,10 +44,12 @@ class Forgotten:
 def is_needed(delivery: StoredDelivery, now: datetime) -> bool:
     """Whether the body of a delivery must stay, however old it is."""
     set_aside = [record for record in delivery.records if record.ending is Ending.SET_ASIDE]
+    # Set aside it was at its end at the latest, which may be long after it was received.
+    ends = [record.ended_at or delivery.received_at for record in set_aside]
     return (
         any(record.ending is Ending.PENDING for record in delivery.records)
         or any(not record.is_over for record in set_aside)
-        or (bool(set_aside) and now - delivery.received_at < timedelta(days=SET_ASIDE_DAYS))
+        or any(now - end < timedelta(days=SET_ASIDE_DAYS) for end in ends)
     )
 
 

@@ -8,18 +8,18 @@ from intertie.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from intertie_chassis.calls import current_request_id
 from intertie_chassis.identity import current_principal
 from intertie_chassis.paging import encode_token, page_size
-from intertie_ingest import audit_convert, browse_convert, convert, errors, field_convert, grants
+from intertie_ingest import audit_convert, browse_convert, convert, errors, field_convert, grants, selection_convert
 from intertie_ingest.accept import Acceptor
-from intertie_ingest.browse_store import BrowseStore, DeliveryFilter, RecordFilter
+from intertie_ingest.browse_store import BrowseStore, DeliveryFilter
 from intertie_ingest.cache_walk_store import CacheFilter, CacheWalk
 from intertie_ingest.configuration import CompiledSystem, Configuration
-from intertie_ingest.model import Status
 from intertie_ingest.pushes import pushed_data
 from intertie_ingest.rejection_store import RejectionStore
+from intertie_ingest.selection import RecordFilter
+from intertie_ingest.set_aside_store import SetAsideStore
 from intertie_ingest.snapshot import Snapshot
 from intertie_ingest.wakeup import Wakeup
 
-_MOST_IDS = 1000
 _MOST_PAGE_BYTES = 8 * 1024 * 1024
 DESCRIPTOR = ingest_pb2.DESCRIPTOR.services_by_name["IngestService"]
 add_to_server = ingest_pb2_grpc.add_IngestServiceServicer_to_server
@@ -32,6 +32,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         self,
         acceptor: Acceptor,
         browse: BrowseStore,
+        set_aside: SetAsideStore,
         cache: CacheWalk,
         rejections: RejectionStore,
         snapshot: Snapshot,
@@ -39,6 +40,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
     ) -> None:
         self._acceptor = acceptor
         self._browse = browse
+        self._set_aside = set_aside
         self._cache = cache
         self._rejections = rejections
         self._snapshot = snapshot
@@ -63,7 +65,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         """Lists deliveries, the newest first."""
         configuration, size = self._snapshot.configuration(), page_size(request.page_size)
         wanted = DeliveryFilter(
-            _system_id(configuration, request.system),
+            selection_convert.system_id(configuration, request.system),
             browse_convert.delivery_state(request.state),
             field_convert.moment(request.received_after) if request.HasField("received_after") else None,
             field_convert.moment(request.received_before) if request.HasField("received_before") else None,
@@ -96,13 +98,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
     async def ListRecords(self, request: ingest_pb2.ListRecordsRequest, context: Any) -> ingest_pb2.ListRecordsResponse:
         """Lists cached records in any state, the newest change first."""
         configuration = self._snapshot.configuration()
-        wanted = RecordFilter(
-            system_id=_system_id(configuration, request.system),
-            mapping_ids=_mapping_ids(configuration, request.system, request.mapping),
-            external_id=request.external_id or None,
-            status=browse_convert.sync_status(request.sync_status),
-            error_reason=request.error_reason or None,
-        )
+        wanted = selection_convert.of_list(request, configuration)
         records, token = await self._page(request, wanted, configuration)
         return ingest_pb2.ListRecordsResponse(records=records, next_page_token=token)
 
@@ -118,7 +114,9 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         configuration = self._snapshot.configuration()
         system = _readable(configuration, request.system)
         wanted = CacheFilter(
-            system.id, _mapping_ids(configuration, system.name, request.mapping), request.external_id or None
+            system.id,
+            selection_convert.mapping_ids(configuration, system.name, request.mapping),
+            request.external_id or None,
         )
         found, after = await self._cache.page(
             wanted, browse_convert.cache_position(request), page_size(request.page_size), _MOST_PAGE_BYTES
@@ -137,47 +135,40 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         """Streams all records of a system that are synced and have not expired."""
         configuration = self._snapshot.configuration()
         system = _readable(configuration, request.system)
-        wanted = CacheFilter(system.id, _mapping_ids(configuration, system.name, request.mapping))
+        wanted = CacheFilter(system.id, selection_convert.mapping_ids(configuration, system.name, request.mapping))
         async for batch in self._cache.batches(wanted):
             # Asked for each batch: a grant that ends, or is taken away, ends the stream too.
             _readable(self._snapshot.configuration(), request.system)
             for answer in browse_convert.cached_records(batch, configuration):
                 yield answer
 
+    async def CountRecords(
+        self, request: ingest_pb2.CountRecordsRequest, context: Any
+    ) -> ingest_pb2.CountRecordsResponse:
+        """Counts cached records by how they stand."""
+        configuration = self._snapshot.configuration()
+        found = await self._set_aside.counts(selection_convert.of_count(request, configuration))
+        return selection_convert.count_response(found, configuration)
+
     async def ReplayRecords(
         self, request: ingest_pb2.ReplayRecordsRequest, context: Any
     ) -> ingest_pb2.ReplayRecordsResponse:
         """Hands records that were set aside, or that wait, to mapper."""
-        if not (request.ids or request.system or request.mapping or request.error_reason):
-            raise field_convert.invalid("ids", "or system, mapping or error_reason must say which records")
-        if len(request.ids) > _MOST_IDS:
-            raise field_convert.invalid("ids", f"must be at most {_MOST_IDS}")
         configuration = self._snapshot.configuration()
-        wanted = RecordFilter(
-            ids=tuple(request.ids) or None,
-            system_id=_system_id(configuration, request.system),
-            mapping_ids=_mapping_ids(configuration, request.system, request.mapping),
-            status=Status.PENDING if request.waiting else Status.ERROR,
-            error_reason=request.error_reason or None,
-            is_waiting=request.waiting,
-        )
+        wanted = selection_convert.of_replay(request, configuration)
+        pace, place = selection_convert.pace(request), selection_convert.replay_place(request)
         if request.dry_run:
-            return ingest_pb2.ReplayRecordsResponse(replayed=await self._browse.count(wanted))
-        selector: dict[str, object] = {
-            "ids": list(request.ids),
-            "system": request.system,
-            "mapping": request.mapping,
-            "error_reason": request.error_reason,
-            "waiting": request.waiting,
-        }
+            found = await self._set_aside.counts(wanted, place)
+            return selection_convert.dry_run_response(found, configuration)
+        selector = selection_convert.selector(request)
         actor, request_id = current_principal().subject, current_request_id() or ""
 
         def message(ids: Sequence[int]) -> bytes:
-            return audit_convert.entry_of_replay(ids, selector, actor, request_id)
+            return audit_convert.entries_of_replay(ids, selector, actor, request_id)
 
-        replayed = await self._browse.replay(wanted, message)
+        replayed = await self._set_aside.replay(wanted, message, pace, place)
         self._wakeup.ring()
-        return ingest_pb2.ReplayRecordsResponse(replayed=len(replayed))
+        return selection_convert.replay_response(replayed, request)
 
     async def _page(
         self,
@@ -189,27 +180,6 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         found = await self._browse.records(wanted, browse_convert.record_position(request), size + 1)
         token = browse_convert.record_token(found[size - 1], request) if len(found) > size else ""
         return [browse_convert.record(one, configuration) for one in found[:size]], token
-
-
-def _system_id(configuration: Configuration, name: str) -> int | None:
-    """The number of a system by its name; None for no name. Raises SystemNotFound."""
-    if not name:
-        return None
-    system = configuration.by_name.get(name)
-    if system is None:
-        raise errors.SystemNotFound("there is no external system of this name", metadata={"system": name})
-    return system.id
-
-
-def _mapping_ids(configuration: Configuration, system: str, name: str) -> tuple[int, ...] | None:
-    """The numbers of the mappings of a name, of one system or of all; None for no name. Raises MappingNotFound."""
-    if not name:
-        return None
-    systems = [configuration.by_name[system]] if system else list(configuration.by_id.values())
-    found = tuple(mapping.id for one in systems for mapping in one.mappings if mapping.name == name)
-    if not found:
-        raise errors.MappingNotFound("there is no mapping of this name", metadata={"mapping": name})
-    return found
 
 
 def _readable(configuration: Configuration, name: str) -> CompiledSystem:

@@ -54,7 +54,7 @@ class Standings:
                 place = Reference(row.mapping_id, row.external_id, row.revision)
                 fault = Fault(row.reason, row.field or "", row.message or "") if row.reason else None
                 ended[row.delivery_id, place] = RecordState(
-                    place, Ending(row.ending), fault, row.superseded_by, is_over=True
+                    place, Ending(row.ending), fault, row.superseded_by, is_over=True, ended_at=row.ended_at
                 )
         return [
             StoredDelivery(

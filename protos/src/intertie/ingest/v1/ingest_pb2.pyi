@@ -858,6 +858,9 @@ class ListRecordsRequest(_message.Message):
     ERROR_REASON_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    DELIVERY_ID_FIELD_NUMBER: _builtins.int
+    CHANGED_AFTER_FIELD_NUMBER: _builtins.int
+    CHANGED_BEFORE_FIELD_NUMBER: _builtins.int
     system: _builtins.str
     """The name of a system; empty: all."""
     mapping: _builtins.str
@@ -872,6 +875,16 @@ class ListRecordsRequest(_message.Message):
     """How many at most; 0: 50, the most is 1000."""
     page_token: _builtins.str
     """The `next_page_token` of the page before."""
+    delivery_id: _builtins.str
+    """The id of the delivery that brought their state; empty: any."""
+    @_builtins.property
+    def changed_after(self) -> _timestamp_pb2.Timestamp:
+        """Changed (`updated_at`) at or after; of a record that is set aside: set aside then."""
+
+    @_builtins.property
+    def changed_before(self) -> _timestamp_pb2.Timestamp:
+        """Changed before."""
+
     def __init__(
         self,
         *,
@@ -882,10 +895,13 @@ class ListRecordsRequest(_message.Message):
         error_reason: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        delivery_id: _builtins.str = ...,
+        changed_after: _timestamp_pb2.Timestamp | None = ...,
+        changed_before: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["changed_after", b"changed_after", "changed_before", b"changed_before"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error_reason", b"error_reason", "external_id", b"external_id", "mapping", b"mapping", "page_size", b"page_size", "page_token", b"page_token", "sync_status", b"sync_status", "system", b"system"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_after", b"changed_after", "changed_before", b"changed_before", "delivery_id", b"delivery_id", "error_reason", b"error_reason", "external_id", b"external_id", "mapping", b"mapping", "page_size", b"page_size", "page_token", b"page_token", "sync_status", b"sync_status", "system", b"system"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -940,6 +956,168 @@ class GetRecordRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetRecordRequest: _TypeAlias = GetRecordRequest  # noqa: Y015
+
+@_typing.final
+class CountRecordsRequest(_message.Message):
+    """Says which cached records to count. What is named narrows the choice; nothing named: all."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IDS_FIELD_NUMBER: _builtins.int
+    SYSTEM_FIELD_NUMBER: _builtins.int
+    MAPPING_FIELD_NUMBER: _builtins.int
+    EXTERNAL_ID_FIELD_NUMBER: _builtins.int
+    SYNC_STATUS_FIELD_NUMBER: _builtins.int
+    ERROR_REASON_FIELD_NUMBER: _builtins.int
+    DELIVERY_ID_FIELD_NUMBER: _builtins.int
+    CHANGED_AFTER_FIELD_NUMBER: _builtins.int
+    CHANGED_BEFORE_FIELD_NUMBER: _builtins.int
+    system: _builtins.str
+    """The name of a system; empty: all."""
+    mapping: _builtins.str
+    """The name of a mapping; empty: all."""
+    external_id: _builtins.str
+    """An external id; empty: all."""
+    sync_status: _builtins.str
+    """A state (`pending`, `synced`, `error`, `outdated`); empty: all."""
+    error_reason: _builtins.str
+    """A reason of setting aside; empty: all."""
+    delivery_id: _builtins.str
+    """The id of the delivery that brought their state; empty: any."""
+    @_builtins.property
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Numbers of cached records, at most 10,000; none: any."""
+
+    @_builtins.property
+    def changed_after(self) -> _timestamp_pb2.Timestamp:
+        """Changed (`updated_at`) at or after; of a record that is set aside: set aside then."""
+
+    @_builtins.property
+    def changed_before(self) -> _timestamp_pb2.Timestamp:
+        """Changed before."""
+
+    def __init__(
+        self,
+        *,
+        ids: _abc.Iterable[_builtins.int] | None = ...,
+        system: _builtins.str = ...,
+        mapping: _builtins.str = ...,
+        external_id: _builtins.str = ...,
+        sync_status: _builtins.str = ...,
+        error_reason: _builtins.str = ...,
+        delivery_id: _builtins.str = ...,
+        changed_after: _timestamp_pb2.Timestamp | None = ...,
+        changed_before: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["changed_after", b"changed_after", "changed_before", b"changed_before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_after", b"changed_after", "changed_before", b"changed_before", "delivery_id", b"delivery_id", "error_reason", b"error_reason", "external_id", b"external_id", "ids", b"ids", "mapping", b"mapping", "sync_status", b"sync_status", "system", b"system"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountRecordsRequest: _TypeAlias = CountRecordsRequest  # noqa: Y015
+
+@_typing.final
+class RecordCount(_message.Message):
+    """Cached records of one mapping that stand alike."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYSTEM_ID_FIELD_NUMBER: _builtins.int
+    SYSTEM_FIELD_NUMBER: _builtins.int
+    MAPPING_ID_FIELD_NUMBER: _builtins.int
+    MAPPING_FIELD_NUMBER: _builtins.int
+    SYNC_STATUS_FIELD_NUMBER: _builtins.int
+    ERROR_REASON_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    FIRST_CHANGED_AT_FIELD_NUMBER: _builtins.int
+    LAST_CHANGED_AT_FIELD_NUMBER: _builtins.int
+    system_id: _builtins.int
+    """The system's number."""
+    system: _builtins.str
+    """The system's name; empty when it is gone."""
+    mapping_id: _builtins.int
+    """The mapping's number."""
+    mapping: _builtins.str
+    """The mapping's name; empty when it is gone."""
+    sync_status: _builtins.str
+    """`pending`, `synced`, `error` (set aside) or `outdated`."""
+    error_reason: _builtins.str
+    """Stable code of why they were set aside, or why they wait."""
+    count: _builtins.int
+    """How many."""
+    @_builtins.property
+    def first_changed_at(self) -> _timestamp_pb2.Timestamp:
+        """When the first of them changed last, to the second."""
+
+    @_builtins.property
+    def last_changed_at(self) -> _timestamp_pb2.Timestamp:
+        """When the last of them changed last, to the second."""
+
+    def __init__(
+        self,
+        *,
+        system_id: _builtins.int = ...,
+        system: _builtins.str = ...,
+        mapping_id: _builtins.int = ...,
+        mapping: _builtins.str = ...,
+        sync_status: _builtins.str = ...,
+        error_reason: _builtins.str = ...,
+        count: _builtins.int = ...,
+        first_changed_at: _timestamp_pb2.Timestamp | None = ...,
+        last_changed_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first_changed_at", b"first_changed_at", "last_changed_at", b"last_changed_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "error_reason", b"error_reason", "first_changed_at", b"first_changed_at", "last_changed_at", b"last_changed_at", "mapping", b"mapping", "mapping_id", b"mapping_id", "sync_status", b"sync_status", "system", b"system", "system_id", b"system_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordCount: _TypeAlias = RecordCount  # noqa: Y015
+
+@_typing.final
+class CountRecordsResponse(_message.Message):
+    """How cached records stand."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOTAL_FIELD_NUMBER: _builtins.int
+    PENDING_FIELD_NUMBER: _builtins.int
+    SYNCED_FIELD_NUMBER: _builtins.int
+    SET_ASIDE_FIELD_NUMBER: _builtins.int
+    OUTDATED_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    total: _builtins.int
+    """How many there are."""
+    pending: _builtins.int
+    """Those that wait for mapper, or that it has."""
+    synced: _builtins.int
+    """Those whose rows are in the target table."""
+    set_aside: _builtins.int
+    """Those that are set aside."""
+    outdated: _builtins.int
+    """Those that their source no longer has, or that were overtaken in the target."""
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordCount]:
+        """The same by mapping, state and reason, the most first; at most 1000."""
+
+    def __init__(
+        self,
+        *,
+        total: _builtins.int = ...,
+        pending: _builtins.int = ...,
+        synced: _builtins.int = ...,
+        set_aside: _builtins.int = ...,
+        outdated: _builtins.int = ...,
+        counts: _abc.Iterable[Global___RecordCount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "outdated", b"outdated", "pending", b"pending", "set_aside", b"set_aside", "synced", b"synced", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountRecordsResponse: _TypeAlias = CountRecordsResponse  # noqa: Y015
 
 @_typing.final
 class ReadCacheRequest(_message.Message):
@@ -1081,6 +1259,13 @@ class ReplayRecordsRequest(_message.Message):
     ERROR_REASON_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
     WAITING_FIELD_NUMBER: _builtins.int
+    EXTERNAL_ID_FIELD_NUMBER: _builtins.int
+    DELIVERY_ID_FIELD_NUMBER: _builtins.int
+    CHANGED_AFTER_FIELD_NUMBER: _builtins.int
+    CHANGED_BEFORE_FIELD_NUMBER: _builtins.int
+    RECORDS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    MAX_RECORDS_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     system: _builtins.str
     """The name of a system."""
     mapping: _builtins.str
@@ -1093,9 +1278,29 @@ class ReplayRecordsRequest(_message.Message):
     """Chooses among the records that wait (pending, but not to be handed out yet: found at adoption, or of a mapping that
     is not realtime) instead of those that were set aside.
     """
+    external_id: _builtins.str
+    """An external id."""
+    delivery_id: _builtins.str
+    """The id of the delivery that brought their state."""
+    records_per_second: _builtins.float
+    """At which rate they become available to mapper, the first one at once; 0: all at once. One call takes no more than
+    become available within a day.
+    """
+    max_records: _builtins.int
+    """How many at most; 0: 10,000, which is the most that one call takes."""
+    page_token: _builtins.str
+    """The `next_page_token` of the call before: goes on with what it left, without what was set aside since the first."""
     @_builtins.property
     def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Numbers of cached records."""
+        """Numbers of cached records, at most 1000."""
+
+    @_builtins.property
+    def changed_after(self) -> _timestamp_pb2.Timestamp:
+        """Set aside (or, of those that wait, changed) at or after."""
+
+    @_builtins.property
+    def changed_before(self) -> _timestamp_pb2.Timestamp:
+        """Set aside, or changed, before."""
 
     def __init__(
         self,
@@ -1106,10 +1311,17 @@ class ReplayRecordsRequest(_message.Message):
         error_reason: _builtins.str = ...,
         dry_run: _builtins.bool = ...,
         waiting: _builtins.bool = ...,
+        external_id: _builtins.str = ...,
+        delivery_id: _builtins.str = ...,
+        changed_after: _timestamp_pb2.Timestamp | None = ...,
+        changed_before: _timestamp_pb2.Timestamp | None = ...,
+        records_per_second: _builtins.float = ...,
+        max_records: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["changed_after", b"changed_after", "changed_before", b"changed_before"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "error_reason", b"error_reason", "ids", b"ids", "mapping", b"mapping", "system", b"system", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_after", b"changed_after", "changed_before", b"changed_before", "delivery_id", b"delivery_id", "dry_run", b"dry_run", "error_reason", b"error_reason", "external_id", b"external_id", "ids", b"ids", "mapping", b"mapping", "max_records", b"max_records", "page_token", b"page_token", "records_per_second", b"records_per_second", "system", b"system", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1122,16 +1334,38 @@ class ReplayRecordsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REPLAYED_FIELD_NUMBER: _builtins.int
+    IDS_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    LAST_AVAILABLE_AT_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     replayed: _builtins.int
-    """The number; with `dry_run` the number that would be."""
+    """The number; with `dry_run` the number that would be, over all calls that it takes."""
+    next_page_token: _builtins.str
+    """Token of the call that goes on with the rest; empty when nothing is left."""
+    @_builtins.property
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Their numbers, in the order in which they become available; none with `dry_run`."""
+
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordCount]:
+        """With `dry_run` the number by mapping, state and reason, the most first; at most 1000."""
+
+    @_builtins.property
+    def last_available_at(self) -> _timestamp_pb2.Timestamp:
+        """When the last of them becomes available; absent when there are none."""
+
     def __init__(
         self,
         *,
         replayed: _builtins.int = ...,
+        ids: _abc.Iterable[_builtins.int] | None = ...,
+        counts: _abc.Iterable[Global___RecordCount] | None = ...,
+        last_available_at: _timestamp_pb2.Timestamp | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_available_at", b"last_available_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["replayed", b"replayed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "ids", b"ids", "last_available_at", b"last_available_at", "next_page_token", b"next_page_token", "replayed", b"replayed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

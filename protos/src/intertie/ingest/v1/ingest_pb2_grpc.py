@@ -70,6 +70,11 @@ class IngestServiceStub:
                 request_serializer=intertie_dot_ingest_dot_v1_dot_ingest__pb2.GetRecordRequest.SerializeToString,
                 response_deserializer=intertie_dot_ingest_dot_v1_dot_ingest__pb2.Record.FromString,
                 _registered_method=True)
+        self.CountRecords = channel.unary_unary(
+                '/intertie.ingest.v1.IngestService/CountRecords',
+                request_serializer=intertie_dot_ingest_dot_v1_dot_ingest__pb2.CountRecordsRequest.SerializeToString,
+                response_deserializer=intertie_dot_ingest_dot_v1_dot_ingest__pb2.CountRecordsResponse.FromString,
+                _registered_method=True)
         self.ReadCache = channel.unary_unary(
                 '/intertie.ingest.v1.IngestService/ReadCache',
                 request_serializer=intertie_dot_ingest_dot_v1_dot_ingest__pb2.ReadCacheRequest.SerializeToString,
@@ -141,6 +146,14 @@ class IngestServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CountRecords(self, request, context):
+        """Counts cached records by how they stand: of a choice, before it is replayed, or of records by number, to see what
+        became of them since.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReadCache(self, request, context):
         """Reads the cache of a system: records that are synced and have not expired. A module needs a grant to read.
         """
@@ -156,7 +169,8 @@ class IngestServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReplayRecords(self, request, context):
-        """Hands records that were set aside, or that wait, to mapper.
+        """Hands records that were set aside, or that wait, to mapper: what was set aside first, first. A record that is under a
+        lease, or that others replay at the same time, is left out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -199,6 +213,11 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.GetRecord,
                     request_deserializer=intertie_dot_ingest_dot_v1_dot_ingest__pb2.GetRecordRequest.FromString,
                     response_serializer=intertie_dot_ingest_dot_v1_dot_ingest__pb2.Record.SerializeToString,
+            ),
+            'CountRecords': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountRecords,
+                    request_deserializer=intertie_dot_ingest_dot_v1_dot_ingest__pb2.CountRecordsRequest.FromString,
+                    response_serializer=intertie_dot_ingest_dot_v1_dot_ingest__pb2.CountRecordsResponse.SerializeToString,
             ),
             'ReadCache': grpc.unary_unary_rpc_method_handler(
                     servicer.ReadCache,
@@ -406,6 +425,33 @@ class IngestService:
             '/intertie.ingest.v1.IngestService/GetRecord',
             intertie_dot_ingest_dot_v1_dot_ingest__pb2.GetRecordRequest.SerializeToString,
             intertie_dot_ingest_dot_v1_dot_ingest__pb2.Record.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountRecords(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intertie.ingest.v1.IngestService/CountRecords',
+            intertie_dot_ingest_dot_v1_dot_ingest__pb2.CountRecordsRequest.SerializeToString,
+            intertie_dot_ingest_dot_v1_dot_ingest__pb2.CountRecordsResponse.FromString,
             options,
             channel_credentials,
             insecure,

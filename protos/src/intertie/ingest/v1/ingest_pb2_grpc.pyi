@@ -32,12 +32,18 @@ class IngestServiceStub:
     """Lists cached records in any state, the newest change first."""
     GetRecord: _aio.UnaryUnaryMultiCallable[_ingest_pb2.GetRecordRequest, _ingest_pb2.Record]
     """Gets a cached record by its number."""
+    CountRecords: _aio.UnaryUnaryMultiCallable[_ingest_pb2.CountRecordsRequest, _ingest_pb2.CountRecordsResponse]
+    """Counts cached records by how they stand: of a choice, before it is replayed, or of records by number, to see what
+    became of them since.
+    """
     ReadCache: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ReadCacheRequest, _ingest_pb2.ReadCacheResponse]
     """Reads the cache of a system: records that are synced and have not expired. A module needs a grant to read."""
     ListCachedRecords: _aio.UnaryStreamMultiCallable[_ingest_pb2.ListCachedRecordsRequest, _ingest_pb2.ListCachedRecordsResponse]
     """Streams what the cache of a system holds, as ReadCache, in the order of external ids. A module needs a grant to read."""
     ReplayRecords: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ReplayRecordsRequest, _ingest_pb2.ReplayRecordsResponse]
-    """Hands records that were set aside, or that wait, to mapper."""
+    """Hands records that were set aside, or that wait, to mapper: what was set aside first, first. A record that is under a
+    lease, or that others replay at the same time, is left out.
+    """
 
 class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
     """Accepts deliveries, and shows what was accepted, what was refused and what is cached."""
@@ -101,6 +107,16 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         """Gets a cached record by its number."""
 
     @_abc_1.abstractmethod
+    def CountRecords(
+        self,
+        request: _ingest_pb2.CountRecordsRequest,
+        context: _aio.ServicerContext[_ingest_pb2.CountRecordsRequest, _abc.Awaitable[_ingest_pb2.CountRecordsResponse]],
+    ) -> _abc.Awaitable[_ingest_pb2.CountRecordsResponse]:
+        """Counts cached records by how they stand: of a choice, before it is replayed, or of records by number, to see what
+        became of them since.
+        """
+
+    @_abc_1.abstractmethod
     def ReadCache(
         self,
         request: _ingest_pb2.ReadCacheRequest,
@@ -122,6 +138,8 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ingest_pb2.ReplayRecordsRequest,
         context: _aio.ServicerContext[_ingest_pb2.ReplayRecordsRequest, _abc.Awaitable[_ingest_pb2.ReplayRecordsResponse]],
     ) -> _abc.Awaitable[_ingest_pb2.ReplayRecordsResponse]:
-        """Hands records that were set aside, or that wait, to mapper."""
+        """Hands records that were set aside, or that wait, to mapper: what was set aside first, first. A record that is under a
+        lease, or that others replay at the same time, is left out.
+        """
 
 def add_IngestServiceServicer_to_server(servicer: IngestServiceServicer, server: _aio.Server) -> None: ...
