@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ledger import Ledger
+from ledger import Attempts
 from load import COLLECT, MIRROR
 from suite import PREFIX, Suite
 from waiting import eventually
@@ -67,7 +67,7 @@ async def drained(suite: Suite, timeout: float = 120) -> None:
     await eventually(is_drained, timeout=timeout, every=0.3)
 
 
-def check(suite: Suite, ledger: Ledger) -> Findings:
+def check(suite: Suite, ledger: Attempts) -> Findings:
     """Hold a drained suite against the ledger."""
     findings = Findings()
     deliveries = _deliveries(suite, ledger, findings)
@@ -86,7 +86,7 @@ def check(suite: Suite, ledger: Ledger) -> Findings:
     return findings
 
 
-def _deliveries(suite: Suite, ledger: Ledger, findings: Findings) -> dict[str, dict[str, Any]]:
+def _deliveries(suite: Suite, ledger: Attempts, findings: Findings) -> dict[str, dict[str, Any]]:
     """I1, I2, I23: by key what is stored."""
     columns = "delivery_id, delivery_key, digest, records"
     rows = suite.sql("ingest", f"SELECT {columns} FROM {PREFIX}inbound_deliveries WHERE delivery_key IS NOT NULL")
@@ -155,7 +155,7 @@ def _collected(suite: Suite, deliveries: dict[str, Any], findings: Findings) -> 
     findings.tell("mapped and not stored", titles.keys() - deliveries.keys())
 
 
-def _mirrored(suite: Suite, ledger: Ledger, deliveries: dict[str, Any], findings: Findings) -> None:
+def _mirrored(suite: Suite, ledger: Attempts, deliveries: dict[str, Any], findings: Findings) -> None:
     """I6, I9: `mirror` has one row of each entity, with the newest version that was stored."""
     newest: dict[str, int] = {}
     for attempt in ledger:

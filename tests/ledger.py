@@ -6,8 +6,8 @@ It lies outside of all that a test breaks, and is what the databases are held ag
 import json
 import os
 import threading
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
 
@@ -40,13 +40,39 @@ class Attempt:
     """What the answer named it."""
 
 
-class Ledger:
+class Attempts:
+    """Some attempts, in the order in which they ended."""
+
+    def __init__(self, attempts: Iterable[Attempt] = ()) -> None:
+        self._attempts = list(attempts)
+
+    def __len__(self) -> int:
+        return len(self._attempts)
+
+    def __iter__(self) -> Iterator[Attempt]:
+        return iter(self._attempts)
+
+    def acknowledged(self) -> dict[str, Attempt]:
+        """By key the first attempt that was answered 2xx."""
+        first: dict[str, Attempt] = {}
+        for attempt in self:
+            if attempt.outcome == "ok":
+                first.setdefault(attempt.key, attempt)
+        return first
+
+    def possible(self) -> dict[str, Attempt]:
+        """By key an attempt of which nobody knows whether it is stored, where none was acknowledged."""
+        known = self.acknowledged()
+        return {one.key: one for one in self if one.outcome == "unknown" and one.key not in known}
+
+
+class Ledger(Attempts):
     """The attempts of one run; `with Ledger(path) as ledger:`. Any number of threads may write."""
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self.path = path
         self._lock = threading.Lock()
-        self._attempts: list[Attempt] = []
         self._file = path.open("ab")
 
     def __enter__(self) -> Self:
@@ -64,23 +90,13 @@ class Ledger:
             os.fsync(self._file.fileno())
             self._attempts.append(attempt)
 
-    def __len__(self) -> int:
-        return len(self._attempts)
-
     def __iter__(self) -> Iterator[Attempt]:
         """Every attempt so far, in the order in which they ended."""
         with self._lock:
             return iter(self._attempts[:])
 
-    def acknowledged(self) -> dict[str, Attempt]:
-        """By key the first attempt that was answered 2xx."""
-        first: dict[str, Attempt] = {}
-        for attempt in self:
-            if attempt.outcome == "ok":
-                first.setdefault(attempt.key, attempt)
-        return first
-
-    def possible(self) -> dict[str, Attempt]:
-        """By key an attempt of which nobody knows whether it is stored, where none was acknowledged."""
-        known = self.acknowledged()
-        return {one.key: one for one in self if one.outcome == "unknown" and one.key not in known}
+    def as_of(self, known: int) -> Attempts:
+        """The ledger when it had so many attempts: of one that was answered later nobody knew if it was stored."""
+        attempts = list(self)
+        later = [replace(one, outcome="unknown") if one.outcome == "ok" else one for one in attempts[known:]]
+        return Attempts(attempts[:known] + later)

@@ -26,64 +26,53 @@ def find(program: str) -> str | None:
 class MariaDBServer:
     """One running mariadbd; ``create_database`` gives each test an empty database of its own."""
 
-    def __init__(self, port: int, password: str, command: Sequence[str], directory: Path) -> None:
-        """For `launch`; nothing is started yet."""
-        self.port = port
+    def __init__(self, mariadbd: str, options: Sequence[str], password: str, data: Path | None) -> None:
+        """For `launch` and `on_copy`; nothing is started yet."""
+        # Not under pytest's own temporary directory: its path may be too long for a unix socket.
+        self._directory = Path(tempfile.mkdtemp(prefix="intertie-mariadb-"))
+        self._log = self._directory / "log"
+        # Of its own: a server that starts clears the temporary tables in it away, those of another that starts, too.
+        self._temporary = self._directory / "tmp"
+        self._temporary.mkdir()
+        self._mariadbd = mariadbd
+        self._options = options
         self._password = password
-        self._command = command
-        self._directory = directory
-        self._log = directory / "log"
         self._process: subprocess.Popen[bytes]
+        self.data = data or self._directory / "data"
+        self.port = free_port()
 
     @classmethod
-    def launch(cls, mariadbd: str, install_db: str, *options: str) -> "MariaDBServer":
-        """Create the system tables and start the server; RuntimeError with the end of its log when that fails."""
-        # Not under pytest's own temporary directory: its path may be too long for a unix socket.
-        directory = Path(tempfile.mkdtemp(prefix="intertie-mariadb-"))
-        data, password = directory / "data", secrets.token_hex(16)
-        # Of its own: a server that starts clears the temporary tables in it away, those of another that starts, too.
-        temporary = directory / "tmp"
-        temporary.mkdir()
-        # mariadbd refuses to run as root unless told by name; a normal user may not name another.
-        as_user = ["--user=root"] if os.geteuid() == 0 else []
-        with (directory / "log").open("ab") as output:
+    def launch(cls, mariadbd: str, install_db: str, *options: str, data: Path | None = None) -> "MariaDBServer":
+        """Create the system tables and start the server; RuntimeError with the end of its log when that fails.
+
+        ``data`` is a directory to be made for its data, which stays when the server is stopped; by default it has one
+        that is removed with it.
+        """
+        server = cls(mariadbd, options, secrets.token_hex(16), data)
+        with server._log.open("ab") as output:
             subprocess.run(
-                [install_db, "--no-defaults", f"--datadir={data}", "--skip-test-db", *as_user],
+                [install_db, "--no-defaults", f"--datadir={server.data}", "--skip-test-db", *_as_user()],
                 check=True,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, "TMPDIR": str(temporary)},
+                env={**os.environ, "TMPDIR": str(server._temporary)},
             )
-        grants = directory / "grants.sql"
+        grants = server._directory / "grants.sql"
         grants.write_text(
-            f"CREATE USER '{USER}'@'127.0.0.1' IDENTIFIED BY '{password}';\n"
+            f"CREATE USER '{USER}'@'127.0.0.1' IDENTIFIED BY '{server._password}';\n"
             f"GRANT ALL ON *.* TO '{USER}'@'127.0.0.1' WITH GRANT OPTION;\n"
         )
-        port = free_port()
-        command = [
-            mariadbd,
-            "--no-defaults",
-            *as_user,
-            f"--datadir={data}",
-            f"--tmpdir={temporary}",
-            f"--socket={directory / 'socket'}",
-            f"--pid-file={directory / 'pid'}",
-            "--bind-address=127.0.0.1",
-            f"--port={port}",
-            f"--init-file={grants}",
-            "--skip-name-resolve",
-            "--character-set-server=utf8mb4",
-            "--innodb-buffer-pool-size=64M",
-            "--innodb-log-file-size=32M",
-            "--max-connections=400",
-            *options,
-        ]
-        server = cls(port, password, command, directory)
-        server.start()
-        server._wait_until_ready()
         # Users are kept in the data directory; a server that starts again must not make them anew.
-        server._command = [part for part in command if not part.startswith("--init-file=")]
+        server.start(f"--init-file={grants}")
+        server.wait_until_ready()
+        return server
+
+    def on_copy(self, data: Path) -> "MariaDBServer":
+        """Start another server like this one on a copy of its data; RuntimeError with the end of its log on failure."""
+        server = MariaDBServer(self._mariadbd, self._options, self._password, data)
+        server.start()
+        server.wait_until_ready()
         return server
 
     @property
@@ -96,9 +85,29 @@ class MariaDBServer:
         self._process.kill()
         self._process.wait()
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         """Start it on its own directory and port, also after `kill`; it answers a little later."""
-        self._process = start(self._command, log=self._log)
+        self._process = start(
+            [
+                self._mariadbd,
+                "--no-defaults",
+                *_as_user(),
+                f"--datadir={self.data}",
+                f"--tmpdir={self._temporary}",
+                f"--socket={self._directory / 'socket'}",
+                f"--pid-file={self._directory / 'pid'}",
+                "--bind-address=127.0.0.1",
+                f"--port={self.port}",
+                "--skip-name-resolve",
+                "--character-set-server=utf8mb4",
+                "--innodb-buffer-pool-size=64M",
+                "--innodb-log-file-size=32M",
+                "--max-connections=400",
+                *self._options,
+                *options,
+            ],
+            log=self._log,
+        )
 
     def url(self, database: str) -> str:
         """Give the SQLAlchemy URL of a database, with the async driver."""
@@ -143,7 +152,8 @@ class MariaDBServer:
         with self.connect() as connection, connection.cursor() as cursor:
             cursor.execute(statement)
 
-    def _wait_until_ready(self) -> None:
+    def wait_until_ready(self) -> None:
+        """Wait until it answers; RuntimeError with the end of its log when it does not start."""
         deadline = time.monotonic() + STARTUP_SECONDS
         while True:
             try:
@@ -160,3 +170,8 @@ class MariaDBServer:
         tail = self._log.read_text(errors="replace")[-2000:]
         self.stop()
         raise RuntimeError(f"mariadbd did not start:\n{tail}")
+
+
+def _as_user() -> list[str]:
+    """mariadbd refuses to run as root unless told by name; a normal user may not name another."""
+    return ["--user=root"] if os.geteuid() == 0 else []

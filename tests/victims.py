@@ -1,6 +1,7 @@
 """Finding the processes of a running suite, so that fault tests can harm them."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -16,8 +17,21 @@ _MODULES = {"pull": "intertie_ingest.pull"}
 
 def find_process(suite: Suite, service: str) -> int:
     """Find the process id of a service of this suite; LookupError when it does not run."""
-    owned = f"INTERTIE_DATA_DIR={suite.data}".encode()
     module = _MODULES.get(service, f"intertie_{service}").encode()
+    for pid, command in _commands(suite):
+        if module in command:
+            return pid
+    raise LookupError(f"no {service} runs in {suite.data}")
+
+
+def all_processes(suite: Suite) -> list[int]:
+    """Find the process ids of all that runs of this suite, its supervisor too."""
+    return [pid for pid, _ in _commands(suite)]
+
+
+def _commands(suite: Suite) -> Iterator[tuple[int, list[bytes]]]:
+    """Each process of the suite, with its command line."""
+    owned = f"INTERTIE_DATA_DIR={suite.data}".encode()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
@@ -26,6 +40,5 @@ def find_process(suite: Suite, service: str) -> int:
             environment = (entry / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        if module in command and owned in environment:
-            return int(entry.name)
-    raise LookupError(f"no {service} runs in {suite.data}")
+        if owned in environment:
+            yield int(entry.name), command
