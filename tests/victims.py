@@ -18,19 +18,22 @@ _MODULES = {"pull": "intertie_ingest.pull"}
 def find_process(suite: Suite, service: str) -> int:
     """Find the process id of a service of this suite; LookupError when it does not run."""
     module = _MODULES.get(service, f"intertie_{service}").encode()
-    for pid, command in _commands(suite):
-        if module in command:
+    # Where it listens tells it from a second one that a test has started beside it.
+    name = f"INTERTIE_{service.upper()}_LISTEN"
+    listens = f"{name}={suite.env[name]}".encode()
+    for pid, command, environment in _processes(suite):
+        if module in command and listens in environment:
             return pid
     raise LookupError(f"no {service} runs in {suite.data}")
 
 
 def all_processes(suite: Suite) -> list[int]:
     """Find the process ids of all that runs of this suite, its supervisor too."""
-    return [pid for pid, _ in _commands(suite)]
+    return [pid for pid, _, _ in _processes(suite)]
 
 
-def _commands(suite: Suite) -> Iterator[tuple[int, list[bytes]]]:
-    """Each process of the suite, with its command line."""
+def _processes(suite: Suite) -> Iterator[tuple[int, list[bytes], list[bytes]]]:
+    """Each process of the suite, with its command line and its environment."""
     owned = f"INTERTIE_DATA_DIR={suite.data}".encode()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -41,4 +44,4 @@ def _commands(suite: Suite) -> Iterator[tuple[int, list[bytes]]]:
         except OSError:
             continue
         if owned in environment:
-            yield int(entry.name), command
+            yield int(entry.name), command, environment
