@@ -1,7 +1,7 @@
 """The whole suite as a user runs it: one `intertie up` with its processes, driven over HTTP and seen through SQL.
 
 Every secret that it is given is looked for in all that comes out of it: in each answer as it comes, and when it stops
-in its log and its databases.
+in its log, its databases and what ingest keeps on disk.
 """
 
 import os
@@ -224,10 +224,10 @@ class Suite:
         assert not seen, f"{response.request.method} {response.url} answers with {seen}"
 
     def _stored(self) -> dict[str, bytes]:
-        """What the databases hold: SQLite's files as they are, MariaDB's rows."""
+        """What the databases hold, SQLite's files as they are, MariaDB's rows; and what ingest keeps on disk."""
+        stored = {path.name: path.read_bytes() for path in self.data.glob("*.sealed")}
         if self.database_url is None:
-            return {path.name: path.read_bytes() for path in sorted(self.data.glob("*.db*"))}
-        stored: dict[str, bytes] = {}
+            return stored | {path.name: path.read_bytes() for path in sorted(self.data.glob("*.db*"))}
         with mysql(self.database_url) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT table_name AS name FROM information_schema.tables WHERE table_schema = database()")
             for name in [row["name"] for row in cursor.fetchall()]:

@@ -3,6 +3,7 @@ time. All of it blocks for the disk.
 """
 
 import fcntl
+import glob
 import os
 import tempfile
 from collections.abc import Iterator
@@ -10,6 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PRIVATE, PUBLIC = 0o600, 0o644
+
+_ANY_SUFFIX = "?" * 8
+"""What `tempfile` puts behind a name; longer than `lock`."""
 
 FileVersion = tuple[int, int, int]
 
@@ -48,6 +52,15 @@ def write_whole(path: Path, text: str, mode: int) -> None:
         os.unlink(temporary)
         raise
     keep_names(path.parent)
+
+
+def clear_away(path: Path) -> None:
+    """Removes what writes of the file have left that were cut off: it may be a secret.
+
+    For whoever holds the lock against other writers. Raises OSError.
+    """
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{_ANY_SUFFIX}"):
+        left.unlink(missing_ok=True)
 
 
 def append_lines(path: Path, lines: bytes) -> None:

@@ -39,8 +39,7 @@ class KeyFiles:
     def _clear_away(self) -> None:
         """Removes what writes have left that were cut off: it may be a private key or a token."""
         for path in (self.signing, self.next, self.public, self.revoked, self.admin_token):
-            for left in path.parent.glob(f".{path.name}.*"):
-                left.unlink(missing_ok=True)
+            durable_files.clear_away(path)
 
     def write(self, path: Path, text: str, mode: int) -> None:
         """Writes the file whole or not at all, also when the power fails. Raises OSError."""

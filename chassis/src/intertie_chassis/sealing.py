@@ -1,4 +1,4 @@
-"""Texts sealed with AES-256-GCM: without the key nobody reads them, and none can be altered or moved elsewhere.
+"""What is sealed with AES-256-GCM: without the key nobody reads it, and none of it can be altered or moved elsewhere.
 
 A sealed text is ``sealed:v1:<key id>:<base64url of nonce, ciphertext and tag>``. What it belongs to (a row, say) is
 given as associated data when it is sealed, and must be given again to open it.
@@ -92,24 +92,35 @@ class SealingKeys:
         return hash(self.ids)
 
     def seal(self, text: str, associated: bytes) -> str:
-        """The text, sealed with the present key and bound to the associated data.
+        """The text, sealed with the present key and bound to the associated data."""
+        return self.seal_bytes(text.encode(), associated)
+
+    def seal_bytes(self, data: bytes, associated: bytes) -> str:
+        """The data, sealed with the present key and bound to the associated data.
 
         Nonces are random: NIST SP 800-38D (8.3) allows 2^32 of them a key. They are not counted, because a seal is a
-        write of one credential by a person or a rotation: a thousand an hour would take 490 years.
+        write of one credential by a person or a rotation, or of a file at most once a second: that takes 136 years.
         """
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        body = nonce + self._by_id[self.present.id].encrypt(nonce, text.encode(), associated)
+        body = nonce + self._by_id[self.present.id].encrypt(nonce, data, associated)
         return f"{_PREFIX}{self.present.id}:{base64.urlsafe_b64encode(body).decode()}"
 
     def open(self, sealed: str, associated: bytes) -> str:
         """The text that was sealed. Raises Unopened unless every byte, and the associated data, are as they were."""
+        try:
+            return self.open_bytes(sealed, associated).decode()
+        except UnicodeDecodeError:
+            raise Unopened("it is no text", key_id=key_id_of(sealed)) from None
+
+    def open_bytes(self, sealed: str, associated: bytes) -> bytes:
+        """The data that was sealed. Raises Unopened unless every byte, and the associated data, are as they were."""
         key_id, body = _parts(sealed)
         key = self._by_id.get(key_id)
         if key is None:
             raise Unopened(f"the key {key_id!r} that sealed it is not known here", key_id=key_id, is_key_missing=True)
         try:
-            return key.decrypt(body[:_NONCE_BYTES], body[_NONCE_BYTES:], associated).decode()
-        except (InvalidTag, UnicodeDecodeError):
+            return key.decrypt(body[:_NONCE_BYTES], body[_NONCE_BYTES:], associated)
+        except InvalidTag:
             raise Unopened(
                 f"it was altered, moved, or its destination was changed since the key {key_id!r} sealed it",
                 key_id=key_id,

@@ -23,7 +23,7 @@ COMMAND_SETTING = "INTERTIE_SECRETS_KEYS_COMMAND"
 MOST_BYTES = 64 * 1024
 """How long a list of keys may be."""
 _URL_SAFE = str.maketrans("-_", "+/")
-_HEAD = (
+SECRETS_HEAD = (
     "# Intertie seals the credentials in its database with the first of these keys, and opens them with all.\n"
     "# Without this file they are lost: keep a copy of it, and not beside the copies of the database.\n"
 )
@@ -129,9 +129,9 @@ class KeySource(ABC):
             self._generation += 1
 
 
-def listed(keys: SealingKeys) -> str:
-    """The text that `parse` reads, for a file."""
-    return _HEAD + "".join(f"{key.line()}\n" for key in keys.all)
+def listed(keys: SealingKeys, head: str = SECRETS_HEAD) -> str:
+    """The text that `parse` reads, for a file; `head` says what the keys are for, in lines that begin with #."""
+    return head + "".join(f"{key.line()}\n" for key in keys.all)
 
 
 def decoded(raw: bytes, source: str) -> str:

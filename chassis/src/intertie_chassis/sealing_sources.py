@@ -18,6 +18,7 @@ from intertie_chassis.sealing_keys import (
     FILE_SETTING,
     KEYS_SETTING,
     MOST_BYTES,
+    SECRETS_HEAD,
     KeySource,
     decoded,
     listed,
@@ -25,6 +26,7 @@ from intertie_chassis.sealing_keys import (
 )
 
 COMMAND_SECONDS = 10.0
+_OTHERWISE = f"give {KEYS_SETTING}, {FILE_SETTING} or {COMMAND_SETTING}"
 
 _log = structlog.get_logger()
 
@@ -94,11 +96,19 @@ class CommandKeys(KeySource):
 class FileKeys(KeySource):
     """Keys in a file; read again when it changes."""
 
-    def __init__(self, path: Path, *, is_made: bool = False) -> None:
-        """`is_made`: whether a file that is not there is made, with a new key."""
+    def __init__(
+        self, path: Path, *, is_made: bool = False, head: str = SECRETS_HEAD, otherwise: str = _OTHERWISE
+    ) -> None:
+        """Args:
+        is_made: whether a file that is not there is made, with a new key.
+        head: what stands before the keys in a file that is written here.
+        otherwise: what else than a made file there may be, for whoever reads why it cannot be made.
+        """
         super().__init__()
         self._path = path
         self._is_made = is_made
+        self._head = head
+        self._otherwise = otherwise
         self._seen: FileVersion | None = None
 
     @property
@@ -148,7 +158,7 @@ class FileKeys(KeySource):
         try:
             with self._locked():
                 keys = SealingKeys(changed(self._read().all))
-                write_whole(self._path, listed(keys), PRIVATE)
+                write_whole(self._path, listed(keys, self._head), PRIVATE)
         except OSError as error:
             raise FailedPrecondition(f"{self._path} cannot be changed ({error.strerror})") from error
         self._take(self._read())
@@ -170,12 +180,12 @@ class FileKeys(KeySource):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with self._locked():
                 if not self._path.exists():
-                    write_whole(self._path, listed(SealingKeys([SealingKey.new()])), PRIVATE)
+                    write_whole(self._path, listed(SealingKeys([SealingKey.new()]), self._head), PRIVATE)
                     _log.info("made a sealing key", file=self.name)
         except OSError as error:
             raise StartupError(
                 f"the sealing keys in {self._path} cannot be made ({error.strerror}); let this user own "
-                f"INTERTIE_DATA_DIR, or give {KEYS_SETTING}, {FILE_SETTING} or {COMMAND_SETTING}"
+                f"INTERTIE_DATA_DIR, or {self._otherwise}"
             ) from None
 
     def _locked(self) -> AbstractContextManager[None]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from intertie_chassis.errors import StartupError
 from intertie_chassis.tls_files import TlsFiles
@@ -46,7 +47,7 @@ class Supervisor:
         self._tls = tls
         self._addresses = dict(addresses)
         self._journal = journal
-        self._processes = [Process(part, _environment_of(part, environment), journal) for part in parts]
+        self._processes = [Process(part, environment_of(part, environment), journal) for part in parts]
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -107,10 +108,25 @@ class Supervisor:
         return await (readiness.http(address) if name == DEMO.name else readiness.service(address, name, self._tls))
 
 
-def _environment_of(part: Part, environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of one part: the keys that credentials are sealed with are registry's alone."""
-    is_owner = part.name == "registry"
-    return {name: value for name, value in environment.items() if is_owner or not name.startswith(_SEALING_KEYS)}
+def environment_of(part: Part, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of one part: the keys that credentials are sealed with are registry's alone.
+
+    Ingest keeps its configuration in the data directory unless told where, but only beside those keys: where they are
+    kept elsewhere, a copy of the directory is to open no secret of a system's.
+    """
+    if part.name == "registry":
+        return dict(environment)
+    own = {name: value for name, value in environment.items() if not name.startswith(_SEALING_KEYS)}
+    if part.name == "ingest" and not environment.get(_SNAPSHOT):
+        own[_SNAPSHOT] = str(Path(environment["INTERTIE_DATA_DIR"]) / _SNAPSHOT_NAME)
+        is_key_elsewhere = any(value for name, value in environment.items() if name.startswith(_SEALING_KEYS))
+        if is_key_elsewhere and not environment.get(_SNAPSHOT_KEY):
+            own[_SNAPSHOT_HOURS] = "0"  # what was kept while the keys were there goes too
+    return own
 
 
 _SEALING_KEYS = "INTERTIE_SECRETS_KEYS"
+_SNAPSHOT = "INTERTIE_INGEST_SNAPSHOT_FILE"
+_SNAPSHOT_KEY = "INTERTIE_INGEST_SNAPSHOT_KEY_FILE"
+_SNAPSHOT_HOURS = "INTERTIE_INGEST_SNAPSHOT_HOURS"
+_SNAPSHOT_NAME = "ingest-snapshot.sealed"

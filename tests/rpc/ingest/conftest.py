@@ -1,7 +1,7 @@
 """A real ingest server, between a registry and an audit that only say and take what a test wants."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,9 +98,34 @@ class Rig:
         request = ingest_pb2.AcceptDeliveriesRequest(deliveries=deliveries)
         return list((await self.ingest("service:gateway").AcceptDeliveries(request)).results)
 
+    async def open_registry(self, address: str) -> None:
+        """Has registry, as `feed` says it, answer where it was not."""
+        opened = await open_neighbours(self.verifier, self.feed, self.audit, address)
+        self.stack.push_async_callback(opened.stop)
+
+    async def stop(self) -> None:
+        """Stops ingest and its neighbours."""
+        await self.server.stop()
+        await self.neighbours.stop()
+
     async def lease(self, **options: Any) -> Any:
         """A lease, as mapper gets it."""
         return await self.queue().LeaseRecords(queue_pb2.LeaseRecordsRequest(**options))
+
+
+Start = Callable[..., Awaitable[Rig]]
+"""Starts an ingest with neighbours on the test's database and data directory; what is given are settings."""
+
+
+@pytest.fixture
+async def start(tmp_path: Path, database_url: str) -> AsyncIterator[Start]:
+    """Ingests one after another, as a test that restarts it needs them."""
+    async with AsyncExitStack() as stack:
+
+        async def started(**options: Any) -> Rig:
+            return await _start(tmp_path, database_url, stack, **options)
+
+        yield started
 
 
 @pytest.fixture
@@ -143,20 +168,15 @@ async def unconfigured(tmp_path: Path, database_url: str) -> AsyncIterator[Rig]:
 
 
 async def _start(tmp_path: Path, database_url: str, stack: AsyncExitStack, **options: Any) -> Rig:
+    """Options are settings; without `registry_address` one of the neighbours is registry."""
     keys = KeyRing(tmp_path / "data")
     keys.ensure()
     verifier = Verifier(keys.jwks_path)
     feed, audit = Feed(), Audit()
-    neighbours = Server("neighbours", "127.0.0.1:0", verifier, drain_seconds=0)
-    neighbours.add(
-        feed_pb2_grpc.add_RegistryFeedServicer_to_server, feed, feed_pb2.DESCRIPTOR.services_by_name["RegistryFeed"]
-    )
-    neighbours.add(
-        audit_pb2_grpc.add_AuditServiceServicer_to_server, audit, audit_pb2.DESCRIPTOR.services_by_name["AuditService"]
-    )
+    neighbours = await open_neighbours(verifier, feed, audit)
     stack.push_async_callback(neighbours.stop)
-    address = f"127.0.0.1:{await neighbours.start()}"
-    settings = IngestSettings(data_dir=tmp_path / "data", registry_address=options.get("registry_address", address))
+    address = f"127.0.0.1:{neighbours.port}"
+    settings = IngestSettings(data_dir=tmp_path / "data", **{"registry_address": address, **options})
     server = Server("ingest", "127.0.0.1:0", verifier, drain_seconds=2)
     database = await Database.open(database_url, table_prefix=settings.table_prefix)
     server.resources.push_async_callback(database.close)
@@ -168,6 +188,19 @@ async def _start(tmp_path: Path, database_url: str, stack: AsyncExitStack, **opt
     assemble(server, settings, database, verifier, registry, log)
     stack.push_async_callback(server.stop)
     return Rig(keys, verifier, settings, feed, audit, server, database, neighbours, await server.start(), stack)
+
+
+async def open_neighbours(verifier: Verifier, feed: Feed, audit: Audit, listen: str = "127.0.0.1:0") -> Server:
+    """A registry and an audit on one address."""
+    neighbours = Server("neighbours", listen, verifier, drain_seconds=0)
+    neighbours.add(
+        feed_pb2_grpc.add_RegistryFeedServicer_to_server, feed, feed_pb2.DESCRIPTOR.services_by_name["RegistryFeed"]
+    )
+    neighbours.add(
+        audit_pb2_grpc.add_AuditServiceServicer_to_server, audit, audit_pb2.DESCRIPTOR.services_by_name["AuditService"]
+    )
+    await neighbours.start()
+    return neighbours
 
 
 async def _is_ready(rig: Rig) -> bool:

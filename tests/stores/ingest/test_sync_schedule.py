@@ -31,7 +31,8 @@ class Registry:
             raise Unavailable
         self.asked.append(most)
         self.taken += taken
-        self.due = [tick for tick in self.due if tick not in taken]
+        moments = {(tick.mapping_id, tick.due_at) for tick in taken}
+        self.due = [tick for tick in self.due if (tick.mapping_id, tick.due_at) not in moments]
         if self.loses_answers:
             raise Unavailable
         return self.due[:most]
@@ -77,6 +78,50 @@ async def test_two_replicas_that_get_the_same_tick_make_one_run(rig: SyncRig) ->
     run = await rig.end_of((await runs(rig))[0].run_id) if rig.start() else None
     await schedule_of(rig, registry).turn()
     assert [one.run_id for one in await runs(rig)] == [run and run.run_id]
+
+
+async def test_a_run_that_nobody_told_of_stands_for_no_later_tick(rig: SyncRig) -> None:
+    """Its process died before it could say so; what has been missed since is not the old run's."""
+    registry = Registry([Tick(1, 1, DUE, missed=1)])
+    await schedule_of(rig, registry).turn()
+    rig.start()
+    await rig.end_of((await runs(rig))[0].run_id)
+    registry.due = [Tick(1, 1, DUE, missed=9)]
+    schedule = schedule_of(rig, registry)
+    await schedule.turn()
+    await schedule.turn()
+    assert (registry.taken, len(await runs(rig))) == ([Tick(1, 1, DUE, missed=1)], 1)
+
+
+async def test_a_run_that_met_a_tick_stands_for_later_ones_until_it_has_ended(rig: SyncRig) -> None:
+    """Those that came while it ran are answered by it; those after its end are due themselves."""
+    asked = await rig.ask()
+    registry = Registry([Tick(1, 1, DUE, missed=2)])
+    await schedule_of(rig, registry).turn()
+    schedule = schedule_of(rig, registry)
+    await schedule.turn()
+    await schedule.turn()
+    assert registry.taken == [Tick(1, 1, DUE, missed=2)]
+    rig.start()
+    await rig.end_of(asked.run_id)
+    registry.due = [Tick(1, 1, DUE, missed=5)]
+    schedule = schedule_of(rig, registry)
+    await schedule.turn()
+    await schedule.turn()
+    assert registry.taken[1:] == [Tick(1, 1, DUE, missed=0)]
+    assert len(await runs(rig)) == 1
+
+
+async def test_a_tick_that_was_met_by_a_wrong_clock_answers_none_of_today(rig: SyncRig) -> None:
+    """A clock was years ahead while somebody synced; ticks until then would be skipped without a word."""
+    asked = await rig.ask()
+    registry = Registry([Tick(1, 1, datetime(2037, 1, 1))])
+    await schedule_of(rig, registry).turn()
+    rig.start()
+    await rig.end_of(asked.run_id)
+    registry.due = [Tick(1, 1, DUE)]
+    await schedule_of(rig, registry).turn()
+    assert [run.tick_at for run in await runs(rig)] == [None, DUE]
 
 
 async def test_a_tick_that_meets_a_run_is_taken_and_makes_no_second_one(rig: SyncRig) -> None:

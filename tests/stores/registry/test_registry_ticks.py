@@ -144,6 +144,47 @@ async def test_missed_ticks_are_told(
     assert (await stores.mappings.get(late.id)).next_sync_at == datetime(2036, 3, 1, 12, 31)
 
 
+async def test_ticks_behind_an_old_run_are_due_themselves(
+    stores: Stores, actor: Actor, system: System, database: Database, sql: Any
+) -> None:
+    """Pull died with a run made and not told of, and was away for hours: one more run stands for those since."""
+    mapping = await made(stores, actor, "hourly")
+    begin, now = datetime(2036, 3, 1, 8, 15), datetime(2036, 3, 1, 12, 30)
+    await at(sql, mapping, next_sync_at=begin)
+    [tick] = await stores.ticks.due(10, now)
+    await stores.ticks.take([dataclasses.replace(tick, passed_over=0)], now, actor)
+    assert await entries(database) == []
+    [second] = await stores.ticks.due(10, now)
+    assert second == Tick(mapping.id, system.id, begin + HOUR, missed=3)
+    await stores.ticks.take([dataclasses.replace(second, passed_over=second.missed)], now, actor)
+    assert await stores.ticks.due(10, now) == []
+    [entry] = await entries(database)
+    assert entry.error_message == (
+        "3 ticks were missed from 2036-03-01T10:15:00Z to 2036-03-01T12:15:00Z; the run of the tick of "
+        "2036-03-01T09:15:00Z stands for all"
+    )
+
+
+async def test_a_sync_by_hand_hides_no_missed_ticks(
+    stores: Stores, actor: Actor, system: System, database: Database, sql: Any
+) -> None:
+    """It stands for what passed before its end, and says so; what passed after it is due as it was."""
+    mapping = await made(stores, actor, "hourly")
+    now = datetime(2036, 3, 1, 12, 30)
+    await at(sql, mapping, next_sync_at=datetime(2036, 3, 1, 8, 15))
+    await stores.reports.synced(mapping.id, datetime(2036, 3, 1, 8), now, actor, is_scheduled=False)
+    assert await entries(database) == []
+    assert [tick.missed for tick in await stores.ticks.due(10, now)] == [4]
+    await stores.reports.synced(mapping.id, now, now, actor, is_scheduled=False)
+    [entry] = await entries(database)
+    assert entry.error_message == (
+        "4 ticks were missed from 2036-03-01T09:15:00Z to 2036-03-01T12:15:00Z; a sync that was asked for by hand "
+        "stands for all"
+    )
+    assert entry.actor == actor.subject
+    assert await stores.ticks.due(10, now) == []
+
+
 async def test_whatever_sql_wrote_comes_back_into_step(
     stores: Stores, actor: Actor, system: System, database: Database, sql: Any, now: datetime
 ) -> None:
@@ -168,7 +209,7 @@ async def test_whatever_sql_wrote_comes_back_into_step(
 async def test_what_is_gone_is_passed_over(stores: Stores, actor: Actor, system: System, now: datetime) -> None:
     """A tick of a deleted mapping, and reports of what was deleted."""
     await stores.ticks.take([Tick(99, 1, now)], now, actor)
-    await stores.reports.synced(99, now, now, is_scheduled=False)
+    await stores.reports.synced(99, now, now, actor, is_scheduled=False)
     await stores.reports.tested(99, "connected", "", now)
     assert await stores.mappings.page(0, 10) == []
 
@@ -184,16 +225,16 @@ async def test_a_sync_is_kept(stores: Stores, actor: Actor, system: System, sql:
         after = await stores.mappings.get(mapping.id)
         return after.last_sync_at, after.next_sync_at
 
-    await stores.reports.synced(hourly.id, finished, now, is_scheduled=True)
+    await stores.reports.synced(hourly.id, finished, now, actor, is_scheduled=True)
     assert await times(hourly) == (finished, next_sync_at)
-    await stores.reports.synced(hourly.id, finished - HOUR, now, is_scheduled=False)
+    await stores.reports.synced(hourly.id, finished - HOUR, now, actor, is_scheduled=False)
     assert await times(hourly) == (finished, next_sync_at), "an older report came late"
-    await stores.reports.synced(hourly.id, now, now, is_scheduled=False)
+    await stores.reports.synced(hourly.id, now, now, actor, is_scheduled=False)
     assert await times(hourly) == (now, now + HOUR + ticks.spread(hourly.id, HOUR))
     await at(sql, hourly, last_sync_at=datetime(2037, 1, 1))
-    await stores.reports.synced(hourly.id, now, now, is_scheduled=True)
+    await stores.reports.synced(hourly.id, now, now, actor, is_scheduled=True)
     assert (await times(hourly))[0] == now, "a time of the future is no later report"
-    await stores.reports.synced(manual.id, finished, now, is_scheduled=False)
+    await stores.reports.synced(manual.id, finished, now, actor, is_scheduled=False)
     assert await times(manual) == (finished, None)
 
 
@@ -217,7 +258,7 @@ async def test_reports_change_no_configuration(
     with stores.live.watch() as watcher:
         [tick] = await stores.ticks.due(1, now)
         await stores.ticks.take([tick], now, actor)
-        await stores.reports.synced(mapping.id, now, now, is_scheduled=False)
+        await stores.reports.synced(mapping.id, now, now, actor, is_scheduled=False)
         await stores.reports.tested(connection.id, "error", "no route", now)
         await stores.live.look(reconcile)
         assert await watcher.changes(0) == {}

@@ -20,6 +20,15 @@ def test_what_was_sealed_is_opened(text: str, associated: bytes) -> None:
     assert sealed.isascii()
 
 
+@given(st.binary())
+def test_bytes_are_sealed_as_texts_are(data: bytes) -> None:
+    """They come back as they were; what is no text does not come back as one."""
+    sealed = KEYS.seal_bytes(data, ROW)
+    assert KEYS.open_bytes(sealed, ROW) == data
+    with pytest.raises(Unopened, match="no text"):
+        KEYS.open(KEYS.seal_bytes(data + b"\xff", ROW), ROW)
+
+
 def test_no_two_seals_are_alike() -> None:
     """Nobody sees that two connections have the same password."""
     assert len({KEYS.seal("same", ROW) for _ in range(100)}) == 100

@@ -93,3 +93,30 @@ def test_what_cannot_be_compiled_closes_its_own_system_alone(monkeypatch: pytest
     odd = snapshot.configuration().by_name["odd"]
     assert (odd.routes, odd.is_push_open, odd.verifier) == ((), False, CLOSED)
     assert snapshot.configuration().active_mappings == {1}
+
+
+async def test_what_was_known_before_counts_until_registry_has_said_all() -> None:
+    """It stands alone while half a snapshot has come, and nothing of it stays once the whole one has."""
+    now = 100.0
+    snapshot = Snapshot(lambda: now)
+    assert snapshot.fall_back([system(name="a"), system(number=2, name="gone since")])
+    assert (names(snapshot), snapshot.confirmed_at, await snapshot.check()) == (["a", "gone since"], None, None)
+    take = snapshot.begin()
+    take(Change())
+    take(Change((system(name="a", webhook_secret="another"),), is_snapshot=True, is_complete=False))
+    assert (names(snapshot), snapshot.confirmed_at) == (["a", "gone since"], None)
+    take(Change((system(number=3, name="new"),), is_snapshot=True))
+    assert (names(snapshot), snapshot.confirmed_at) == (["a", "new"], 100)
+    await snapshot.heard()
+    now = 103.0
+    take(Change())
+    assert snapshot.confirmed_at == 103, "a sign of life confirms all that was said before"
+    await snapshot.heard()
+
+
+def test_what_was_known_before_comes_too_late() -> None:
+    """Registry has answered meanwhile, be it that there are no systems."""
+    snapshot = Snapshot()
+    snapshot.apply(Change(is_snapshot=True))
+    assert not snapshot.fall_back([system(name="revoked")])
+    assert names(snapshot) == []

@@ -181,3 +181,24 @@ def test_after_a_change(
     """The next tick fits the new schedule, and what passed under another one was not missed."""
     old, new = hourly(next_at, frequency=before), hourly(next_at, frequency=after)
     assert ticks.after_change(old, new, NOW, is_resumed=is_resumed) == wanted
+
+
+def test_what_a_run_does_not_stand_for_is_due_still() -> None:
+    """A run that is older than the ticks after its own passes none of them over, and they count as missed then."""
+    schedule, now = hourly(NOW), NOW + 3 * HOUR + SECOND
+    assert ticks.taken(schedule, NOW, now) == ticks.taken(schedule, NOW, now, 7) == Tick(7, 3, NOW, missed=3)
+    older = ticks.taken(schedule, NOW, now, 0)
+    assert older == Tick(7, 3, NOW, missed=0)
+    after = hourly(ticks.following(schedule, older, now))
+    assert ticks.due(after, now) == Tick(7, 3, NOW + HOUR, missed=2)
+    # Handed out before the last of them: that one is neither missed nor lost.
+    earlier = ticks.taken(schedule, NOW, now, 2)
+    assert earlier is not None
+    assert ticks.due(hourly(ticks.following(schedule, earlier, now)), now) == Tick(7, 3, NOW + 3 * HOUR)
+
+
+def test_only_a_grid_has_ticks_that_passed() -> None:
+    """Not a mapping before its first tick, one without a period, or one whose time has gone astray."""
+    assert ticks.passed(hourly(NOW), NOW + HOUR) == Tick(7, 3, NOW, missed=1)
+    for schedule in (hourly(NOW + SECOND), hourly(None), hourly(NOW + 9 * HOUR), hourly(NOW, frequency="manual")):
+        assert ticks.passed(schedule, NOW) is None

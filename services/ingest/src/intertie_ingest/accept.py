@@ -14,7 +14,18 @@ from intertie_chassis.outbox import Outbox
 from intertie_chassis.principals import Principal
 from intertie_ingest.configuration import CompiledSystem, Configuration
 from intertie_ingest.delivery import Desk
-from intertie_ingest.errors import Clash, Overloaded, RateLimited, Refused
+from intertie_ingest.errors import (
+    Clash,
+    GrantExpired,
+    GrantMissing,
+    MappingNotFound,
+    NoSnapshot,
+    Overloaded,
+    RateLimited,
+    Refused,
+    SystemNotFound,
+    WrongSecret,
+)
 from intertie_ingest.folding import Fold
 from intertie_ingest.greetings import Greetings
 from intertie_ingest.model import Accepted, Delivery, Greeting, RawDelivery
@@ -35,6 +46,9 @@ _SLOW_SECONDS = 0.1
 _MOST_IN_GROUP = 1000
 _MOST_GROUP_BYTES = 8 * 1024 * 1024
 """Together with the outbox's message far below the server's max_allowed_packet (16 MiB)."""
+
+_BY_CONFIGURATION = (WrongSecret, SystemNotFound, MappingNotFound, GrantMissing, GrantExpired)
+"""Refusals that another configuration would not make."""
 
 _log = structlog.get_logger()
 
@@ -100,7 +114,7 @@ class Acceptor:
                     self._enter(desk, taken)
                     passed.append((index, taken))
                 except IntertieError as error:
-                    results[index] = error
+                    results[index] = self._told(error)
                 except Exception:
                     # Whatever it is that nobody thought of: it is this delivery's alone.
                     _log.exception("a delivery cannot be judged", system=raw.system, request_id=raw.request_id)
@@ -121,9 +135,10 @@ class Acceptor:
         try:
             delivery = desk.take_pushed(raw, pushed, principal, key)
             self._enter(desk, delivery)
-        except IntertieError as error:
+        except IntertieError as refused:
+            error = self._told(refused)
             self._reject(raw, pushed.system if pushed.system in desk.configuration.by_name else "", error)
-            raise
+            raise error from refused
         try:
             (result,) = await self._commit_all([delivery])
         finally:
@@ -141,6 +156,14 @@ class Acceptor:
         except Unauthenticated:
             self._turnstile.failed(raw.peer)
             raise
+
+    def _told(self, error: IntertieError) -> IntertieError:
+        """What the sender is told. Registry may know better than a configuration from disk who may deliver what: then
+        it is to come again, since a refusal would make senders give up.
+        """
+        if self._snapshot.confirmed_at is None and isinstance(error, _BY_CONFIGURATION):
+            return NoSnapshot(retry_after=1)
+        return error
 
     def _enter(self, desk: Desk, delivery: Delivery) -> None:
         self._turnstile.enter(delivery.system_id, desk.configuration.by_id[delivery.system_id].terms)

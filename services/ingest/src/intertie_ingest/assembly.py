@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from pathlib import Path
 
 from intertie_chassis.clients import Channel
 from intertie_chassis.database import Database
 from intertie_chassis.identity import Verifier
 from intertie_chassis.outbox import Outbox
+from intertie_chassis.sealing_sources import FileKeys
 from intertie_chassis.server import Server
 from intertie_ingest import queue_service, service
 from intertie_ingest.accept import Acceptor, Limits
@@ -32,12 +34,18 @@ from intertie_ingest.set_aside_store import SetAsideStore
 from intertie_ingest.settings import IngestSettings
 from intertie_ingest.settlement_store import SettlementStore
 from intertie_ingest.snapshot import Snapshot
+from intertie_ingest.snapshot_file import SnapshotFile
+from intertie_ingest.snapshot_keeping import SnapshotKeeper
 from intertie_ingest.store import Store
 from intertie_ingest.tables import Tables
 from intertie_ingest.turnstile import Allowances, Turnstile
 from intertie_ingest.wakeup import Wakeup
 
 _LOOK_SECONDS = 1.0
+_SNAPSHOT_KEY_HEAD = (
+    "# Ingest seals the configuration that it keeps on disk with this key. It needs no copy: without it the\n"
+    "# configuration comes from registry anew.\n"
+)
 
 
 def assemble(
@@ -81,6 +89,9 @@ def assemble(
     server.ready_when("configuration", snapshot.check)
     feed, log = FeedClient(registry), AuditClient(audit)
     server.run_in_background("configuration", lambda: snapshot.run(feed.watch))
+    if settings.ingest_snapshot_file is not None:
+        file = _snapshot_file(settings, settings.ingest_snapshot_file)
+        server.run_in_background("configuration on disk", SnapshotKeeper(snapshot, file).run)
     server.run_in_background("audit outbox", _once_ready(schema, lambda: outbox.drain(log.append, joined=True)))
     server.run_in_background("rejections", _once_ready(schema, rejections.run))
     server.run_in_background("handshakes", _once_ready(schema, greetings.run))
@@ -91,6 +102,18 @@ def assemble(
     # After the last call and before the database is closed: what was refused last is told of too.
     server.resources.push_async_callback(rejections.flush, is_last=True)
     server.resources.push_async_callback(greetings.flush, is_last=True)
+
+
+def _snapshot_file(settings: IngestSettings, path: Path) -> SnapshotFile:
+    """The file of the configuration, sealed with the key that the settings name, or one of the data directory's."""
+    given = settings.ingest_snapshot_key_file
+    keys = FileKeys(
+        given or settings.data_dir / "keys" / "ingest-snapshot.key",
+        is_made=given is None,
+        head=_SNAPSHOT_KEY_HEAD,
+        otherwise="name a file of a key in INTERTIE_INGEST_SNAPSHOT_KEY_FILE",
+    )
+    return SnapshotFile(path, keys, timedelta(hours=settings.ingest_snapshot_hours))
 
 
 def _once_ready(

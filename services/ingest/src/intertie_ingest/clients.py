@@ -5,8 +5,7 @@ from collections.abc import AsyncGenerator
 from intertie.audit.v1 import audit_pb2, audit_pb2_grpc
 from intertie.registry.v1 import feed_pb2, feed_pb2_grpc
 from intertie_chassis.clients import Channel
-from intertie_ingest.configuration import StoredConnection, StoredGrant, StoredMapping, StoredSystem
-from intertie_ingest.grants import NEVER
+from intertie_ingest import feed_convert
 from intertie_ingest.snapshot import Change
 
 AUDIT_SECONDS = 10.0
@@ -23,12 +22,7 @@ class FeedClient:
         answers = self._feed.WatchConfiguration(feed_pb2.WatchConfigurationRequest())
         try:
             async for answer in answers:
-                yield Change(
-                    tuple(_system(system) for system in answer.systems),
-                    tuple(answer.removed_system_ids),
-                    answer.snapshot,
-                    answer.complete,
-                )
+                yield feed_convert.change(answer)
         finally:
             answers.cancel()
 
@@ -45,48 +39,3 @@ class AuditClient:
         Raises what the call raises.
         """
         await self._audit.AppendEntries(audit_pb2.AppendEntriesRequest.FromString(message), timeout=AUDIT_SECONDS)
-
-
-def _system(system: feed_pb2.SystemConfiguration) -> StoredSystem:
-    return StoredSystem(
-        system.id,
-        system.name,
-        system.is_active,
-        tuple(_connection(connection) for connection in system.connections),
-        tuple(
-            StoredMapping(
-                one.id, one.name, one.is_active, one.sync_frequency, one.mapping_config, source_table=one.source_table
-            )
-            for one in system.mappings
-        ),
-        tuple(
-            StoredGrant(
-                one.module_name,
-                one.access_type,
-                one.is_active,
-                one.query_permissions,
-                one.expires_at.ToNanoseconds() / 1e9 if one.HasField("expires_at") else NEVER,
-            )
-            for one in system.grants
-        ),
-    )
-
-
-def _connection(stored: feed_pb2.ConnectionConfiguration) -> StoredConnection:
-    return StoredConnection(
-        stored.id,
-        stored.is_active,
-        stored.config_json,
-        stored.connection_type,
-        stored.db_host,
-        stored.db_port,
-        stored.db_name,
-        stored.db_username,
-        stored.db_password,
-        stored.db_driver,
-        stored.api_base_url,
-        stored.api_auth_type,
-        stored.api_auth_token,
-        stored.api_timeout,
-        stored.problem,
-    )

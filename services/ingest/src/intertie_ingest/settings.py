@@ -1,5 +1,6 @@
 """What ingest reads from its environment beside the shared settings."""
 
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -75,6 +76,25 @@ class IngestSettings(Settings):
         le=36_500,
         description="Days that deliveries are kept without their bodies: keys, digests and how their records ended. So "
         "long a repetition is known; not less than `INTERTIE_INGEST_BODY_DAYS`.",
+    )
+
+    ingest_snapshot_file: Path | None = Field(
+        default=None,
+        description="File in which ingest keeps its configuration, sealed, so that it accepts again when it is started "
+        "while registry is away (`docs/restarts.md`). Unset: none, but that `intertie up` keeps "
+        "`ingest-snapshot.sealed` in the data directory where the keys of credentials are there too.",
+    )
+    ingest_snapshot_key_file: Path | None = Field(
+        default=None,
+        description="File of the key that seals it, as `intertie secrets keygen` prints one. Unset: "
+        "`keys/ingest-snapshot.key` in the data directory, made when it is first needed.",
+    )
+    ingest_snapshot_hours: float = Field(
+        24.0,
+        ge=0,
+        le=8760,
+        description="Hours since registry last confirmed it after which what was kept is not used any more. 0: nothing "
+        "is kept, and what was kept is removed.",
     )
 
     @model_validator(mode="after")

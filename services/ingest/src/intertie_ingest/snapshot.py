@@ -1,7 +1,11 @@
-"""The live configuration: what registry's feed says, compiled, and kept for as long as registry is away."""
+"""The live configuration: what registry's feed says, compiled, and kept for as long as registry is away.
+
+A process that starts while registry is away may begin with what an earlier one has kept (`snapshot_keeping`).
+"""
 
 import asyncio
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -49,21 +53,32 @@ class LiveSnapshot(Generic[S, C]):
         compile_stored: Callable[[StoredSystem], S],
         closed: Callable[[StoredSystem], S],
         gather: Callable[[Iterable[S]], C],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """Args:
         compile_stored: compiles a system, whatever is stored of it.
         closed: what a system is when that fails all the same.
         gather: makes the configuration of all systems.
+        clock: seconds since 1970, now.
         """
+        self.confirmed_at: float | None = None
+        """When registry last said that this is the configuration, in seconds since 1970; None while it has not."""
         self._compile = compile_stored
         self._closed = closed
         self._gather = gather
+        self._clock = clock
         self._stored: dict[int, StoredSystem] = {}
         self._compiled: dict[int, S] = {}
         self._coming: dict[int, StoredSystem] | None = None
         self._configuration: C | None = None
         self._changed = asyncio.Event()
         self._next = asyncio.Event()
+        self._heard = asyncio.Event()
+
+    @property
+    def systems(self) -> Mapping[int, StoredSystem]:
+        """All systems as they are stored, by id. What changes is another mapping; this one stays as it is."""
+        return self._stored
 
     def configuration(self) -> C:
         """All systems as they are now. Raises NoSnapshot before the first snapshot is complete."""
@@ -90,6 +105,11 @@ class LiveSnapshot(Generic[S, C]):
             await self._next.wait()
         return self._configuration
 
+    async def heard(self) -> None:
+        """Waits until registry says something, be it that nothing has changed."""
+        await self._heard.wait()
+        self._heard.clear()
+
     async def run(self, watch: Open[Change]) -> None:
         """Follows the feed for ever, through every outage of registry; for `run_in_background`."""
         await follow(watch, self.begin, what="registry's feed", silence=SILENCE_SECONDS)
@@ -112,8 +132,26 @@ class LiveSnapshot(Generic[S, C]):
             for removed in change.removed:
                 stored.pop(removed, None)
         else:
+            self._confirm()
             return
         self._replace(stored)
+        self._confirm(is_snapshot=change.is_snapshot)
+
+    def fall_back(self, systems: Iterable[StoredSystem]) -> bool:
+        """Takes what was known before this process, unless registry has said something; gives whether it was taken.
+
+        The first snapshot of registry's replaces it whole.
+        """
+        if self._configuration is not None:
+            return False
+        self._replace({system.id: system for system in systems})
+        return True
+
+    def _confirm(self, *, is_snapshot: bool = False) -> None:
+        # What is added to a configuration from before registry has not confirmed as a whole.
+        if is_snapshot or self.confirmed_at is not None:
+            self.confirmed_at = self._clock()
+            self._heard.set()
 
     def _replace(self, stored: dict[int, StoredSystem]) -> None:
         compiled: dict[int, S] = {}
@@ -142,5 +180,5 @@ class LiveSnapshot(Generic[S, C]):
 class Snapshot(LiveSnapshot[CompiledSystem, Configuration]):
     """The configuration by which deliveries are taken."""
 
-    def __init__(self) -> None:
-        super().__init__(compile_system, closed_system, Configuration.of)
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(compile_system, closed_system, Configuration.of, clock)

@@ -92,8 +92,13 @@ def of_sealing(verb: str, connection: Connection, system: str, fields: tuple[str
     )
 
 
-def of_missed_ticks(tick: Tick, period: timedelta, *, system: str, title: str, actor: Actor) -> AuditEntry:
-    """The entry for ticks of the mapping `title` that passed without a run, told when the one before is taken up."""
+def of_missed_ticks(
+    tick: Tick, period: timedelta, *, system: str, title: str, actor: Actor, stands: str = ""
+) -> AuditEntry:
+    """The entry for ticks of the mapping `title` that passed without a run, told when the one before is taken up.
+
+    `stands` says what stands for them, where that is not the tick's run.
+    """
     first, last = (_shown(moment) for moment in (tick.due_at + period, tick.last_missed(period)))
     between = f"at {last}" if tick.missed == 1 else f"from {first} to {last}"
     count = "1 tick was" if tick.missed == 1 else f"{tick.missed} ticks were"
@@ -107,7 +112,7 @@ def of_missed_ticks(tick: Tick, period: timedelta, *, system: str, title: str, a
         module_name="",
         actor=actor,
         created_at=utc_now(),
-        warning=f"{count} missed {between}; the run of the tick of {_shown(tick.due_at)} stands for all",
+        warning=f"{count} missed {between}; {stands or f'the run of the tick of {_shown(tick.due_at)}'} stands for all",
         query_type="sync",
     )
 

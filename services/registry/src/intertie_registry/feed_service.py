@@ -54,7 +54,10 @@ class RegistryFeed(feed_pb2_grpc.RegistryFeedServicer):
     async def ReportSync(self, request: feed_pb2.ReportSyncRequest, context: Any) -> feed_pb2.ReportSyncResponse:
         """Keep when a mapping synced."""
         report = tick_convert.sync_report(request)
-        await self._reports.synced(report.mapping_id, report.finished_at, utc_now(), is_scheduled=report.is_scheduled)
+        actor = Actor(current_principal().subject, current_request_id() or "")
+        await self._reports.synced(
+            report.mapping_id, report.finished_at, utc_now(), actor, is_scheduled=report.is_scheduled
+        )
         return feed_pb2.ReportSyncResponse()
 
     async def ReportConnectionTest(

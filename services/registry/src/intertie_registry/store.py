@@ -105,6 +105,12 @@ class SystemStore:
         await self._journal.write(work)
 
 
+async def name_of(connection: AsyncConnection, tables: Tables, system_id: int) -> str:
+    """The name of the system of that number; empty when there is none."""
+    table = tables.systems
+    return str(await connection.scalar(select(table.c.system_name).where(table.c.id == system_id)) or "")
+
+
 async def named(connection: AsyncConnection, tables: Tables, name: str, *, lock: bool = False) -> System:
     """The system of exactly this name, its row locked until the transaction ends if asked to. Raises SystemNotFound."""
     query = select(tables.systems).where(tables.systems.c.system_name == name)

@@ -51,7 +51,7 @@ class Stores:
             MappingStore(*parts),
             GrantStore(*parts),
             TickStore(*parts),
-            ReportStore(database, tables),
+            ReportStore(*parts),
             SecretsStore(*parts, credentials, proofs, snapshots),
             journal,
             live,

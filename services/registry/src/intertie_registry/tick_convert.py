@@ -45,6 +45,7 @@ def taken_ticks(request: feed_pb2.ClaimTicksRequest) -> list[Tick]:
             _number(f"taken[{index}].mapping_id", tick.mapping_id, fields),
             tick.system_id,
             _moment(f"taken[{index}].due_at", tick.due_at, tick.HasField("due_at"), fields),
+            passed_over=tick.passed_over if tick.HasField("passed_over") else None,
         )
         for index, tick in enumerate(request.taken[:_MOST_TICKS])
     ]

@@ -17,7 +17,7 @@ from intertie_registry import audit_convert, audit_entries, rows, ticks
 from intertie_registry.audit_entries import AuditEntry
 from intertie_registry.journal_store import Journal
 from intertie_registry.model import Actor
-from intertie_registry.store import LARGEST_ID
+from intertie_registry.store import LARGEST_ID, name_of
 from intertie_registry.tables import Tables
 from intertie_registry.ticks import PERIODS, Tick
 
@@ -56,21 +56,21 @@ class TickStore:
 
     async def take(self, taken: Sequence[Tick], now: datetime, actor: Actor) -> None:
         """Move on the mappings of these ticks; what is not due any more, or gone, is passed over."""
-        wanted: defaultdict[int, list[datetime]] = defaultdict(list)
+        wanted: defaultdict[int, list[Tick]] = defaultdict(list)
         for tick in taken:
-            wanted[tick.mapping_id].append(tick.due_at)
+            wanted[tick.mapping_id].append(tick)
         numbers = sorted(wanted)
         for start in range(0, len(numbers), _BATCH):
             some = {number: wanted[number] for number in numbers[start : start + _BATCH]}
 
-            async def work(connection: AsyncConnection, some: dict[int, list[datetime]] = some) -> bool:
+            async def work(connection: AsyncConnection, some: dict[int, list[Tick]] = some) -> bool:
                 return await self._take(connection, some, now, actor)
 
             if await self._database.transaction(work):
                 self._journal.outbox.wake()
 
     async def _take(
-        self, connection: AsyncConnection, wanted: dict[int, list[datetime]], now: datetime, actor: Actor
+        self, connection: AsyncConnection, wanted: dict[int, list[Tick]], now: datetime, actor: Actor
     ) -> bool:
         """Whether there is something to tell audit."""
         table = self._tables.mappings
@@ -80,13 +80,14 @@ class TickStore:
         missed: list[AuditEntry] = []
         for row in (await connection.execute(locked)).mappings().all():
             schedule = rows.schedule(row)
-            fitting = (ticks.taken(schedule, due_at, now) for due_at in wanted[schedule.mapping_id])
+            given = wanted[schedule.mapping_id]
+            fitting = (ticks.taken(schedule, one.due_at, now, one.passed_over) for one in given)
             tick = next((one for one in fitting if one is not None), None)
             if tick is None or schedule.period is None:
                 continue
             moves.append({"number": schedule.mapping_id, "at": ticks.following(schedule, tick, now)})
             if tick.missed:
-                system = await self._name(connection, schedule.system_id)
+                system = await name_of(connection, self._tables, schedule.system_id)
                 title = rows.text(row["mapping_name"])
                 missed.append(
                     audit_entries.of_missed_ticks(tick, schedule.period, system=system, title=title, actor=actor)
@@ -98,7 +99,3 @@ class TickStore:
         if missed:
             await self._journal.outbox.append(connection, audit_convert.batch(missed))
         return bool(missed)
-
-    async def _name(self, connection: AsyncConnection, system_id: int) -> str:
-        table = self._tables.systems
-        return str(await connection.scalar(select(table.c.system_name).where(table.c.id == system_id)) or "")

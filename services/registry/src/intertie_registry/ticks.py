@@ -9,7 +9,7 @@ an hourly one, a clock was set back, or somebody wrote a time of his own. Waitin
 mapping is due at once, and keeps the phase. Whoever wants to stop a mapping for long deactivates it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 PERIODS = {"hourly": timedelta(hours=1), "daily": timedelta(days=1), "weekly": timedelta(days=7)}
@@ -50,6 +50,8 @@ class Tick:
     due_at: datetime
     #: ticks of the grid after this one that have passed too
     missed: int = 0
+    #: of a tick that is taken up: how many of those its run stands for; None: all
+    passed_over: int | None = None
 
     def last_missed(self, period: timedelta) -> datetime:
         """The last of the ticks that have passed; the tick itself when none was missed."""
@@ -72,11 +74,16 @@ def due(schedule: Schedule, now: datetime) -> Tick | None:
     return Tick(schedule.mapping_id, schedule.system_id, next_at, missed=(now - next_at) // period)
 
 
-def taken(schedule: Schedule, due_at: datetime, now: datetime) -> Tick | None:
-    """The tick that the mapping owes, if it is the one of `due_at`; None when that one is not due any more."""
+def taken(schedule: Schedule, due_at: datetime, now: datetime, passed_over: int | None = None) -> Tick | None:
+    """The tick that the mapping owes, if it is the one of `due_at`; None when that one is not due any more.
+
+    Of those after it no more count as missed than its run stands for: a run that is older than they are does not.
+    """
     owed = due(schedule, now)
-    if owed is None or owed.due_at == due_at:
-        return owed
+    if owed is None:
+        return None
+    if owed.due_at == due_at:
+        return owed if passed_over is None else replace(owed, missed=min(owed.missed, passed_over))
     # Of a time gone astray the tick at hand is the latest of the grid: while its run was made, another may have passed.
     period, next_at = schedule.period, schedule.next_at
     if period is None or next_at is None or not is_astray(next_at, period, now):
@@ -86,16 +93,26 @@ def taken(schedule: Schedule, due_at: datetime, now: datetime) -> Tick | None:
 
 
 def following(schedule: Schedule, tick: Tick, now: datetime) -> datetime:
-    """The first tick in the future once `tick` is taken up; the first of all is put off by the mapping's spread.
+    """The next tick once `tick` is taken up: the one behind those that were missed with it, and the first in the future
+    where there was no grid before, put off by the mapping's spread.
 
     Raises ValueError for a mapping without a period, which owes no ticks.
     """
     period, now = schedule.period, _whole(now)
     if period is None:
         raise ValueError(f"{schedule.frequency!r} has no ticks")
+    if schedule.next_at is not None and not is_astray(_whole(schedule.next_at), period, now):
+        return tick.last_missed(period) + period
     base = min(tick.due_at, now)
     at = base + ((now - base) // period + 1) * period
     return at if schedule.next_at is not None else at + spread(schedule.mapping_id, period)
+
+
+def passed(schedule: Schedule, now: datetime) -> Tick | None:
+    """The tick that is due and those after it, where the mapping has a grid; None before its first tick."""
+    if schedule.period is None or schedule.next_at is None or is_astray(_whole(schedule.next_at), schedule.period, now):
+        return None
+    return due(schedule, now)
 
 
 def after_call(schedule: Schedule, finished_at: datetime, now: datetime) -> datetime | None:

@@ -302,12 +302,17 @@ class Tick(_message.Message):
     SYSTEM_ID_FIELD_NUMBER: _builtins.int
     DUE_AT_FIELD_NUMBER: _builtins.int
     MISSED_FIELD_NUMBER: _builtins.int
+    PASSED_OVER_FIELD_NUMBER: _builtins.int
     mapping_id: _builtins.int
     """The mapping's number."""
     system_id: _builtins.int
     """The system's number."""
     missed: _builtins.int
     """Ticks between this one and now that are passed over with it."""
+    passed_over: _builtins.int
+    """Of a tick in `taken`: how many ticks after it its run stands for. The next one is due then, be it in the past. Absent:
+    all that have passed by now.
+    """
     @_builtins.property
     def due_at(self) -> _timestamp_pb2.Timestamp:
         """The moment. For a mapping that has no `next_sync_at` yet, the moment at which it was created, or last changed."""
@@ -319,12 +324,15 @@ class Tick(_message.Message):
         system_id: _builtins.int = ...,
         due_at: _timestamp_pb2.Timestamp | None = ...,
         missed: _builtins.int = ...,
+        passed_over: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["due_at", b"due_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_passed_over", b"_passed_over", "due_at", b"due_at", "passed_over", b"passed_over"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["due_at", b"due_at", "mapping_id", b"mapping_id", "missed", b"missed", "system_id", b"system_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_passed_over", b"_passed_over", "due_at", b"due_at", "mapping_id", b"mapping_id", "missed", b"missed", "passed_over", b"passed_over", "system_id", b"system_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__passed_over: _TypeAlias = _typing.Literal["passed_over"]  # noqa: Y015
+    _WhichOneofArgType__passed_over: _TypeAlias = _typing.Literal["_passed_over", b"_passed_over"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__passed_over) -> _WhichOneofReturnType__passed_over | None: ...
 
 Global___Tick: _TypeAlias = Tick  # noqa: Y015
 

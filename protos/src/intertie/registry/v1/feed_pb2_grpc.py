@@ -72,7 +72,7 @@ class RegistryFeedServicer:
     def ClaimTicks(self, request, context):
         """Gives the ticks that are due, and takes note of those that have been taken up.
 
-        A tick is due until it is taken up: then the mapping's `next_sync_at` moves on to the first tick in the future. So
+        A tick is due until it is taken up: then the mapping's `next_sync_at` moves on, behind the ticks passed over. So
         whoever asks makes a run of a tick first (one a tick, whoever else was given it), and says so with the next call: no
         tick is lost with a process, and none runs twice. Ticks passed over are counted in the next one and told to the
         audit log. A mapping that has no `next_sync_at` yet is due at once.

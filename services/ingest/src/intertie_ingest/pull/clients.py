@@ -21,7 +21,7 @@ class RegistryClient:
         """Tells which ticks have their run; gives up to `most` that are due. Raises what the call raises."""
         request = feed_pb2.ClaimTicksRequest(max_ticks=most)
         for tick in taken:
-            message = request.taken.add(mapping_id=tick.mapping_id, system_id=tick.system_id)
+            message = request.taken.add(mapping_id=tick.mapping_id, system_id=tick.system_id, passed_over=tick.missed)
             fill_time(message.due_at, tick.due_at)
         answer = await self._feed.ClaimTicks(request)
         return [Tick(one.mapping_id, one.system_id, moment(one.due_at), one.missed) for one in answer.ticks]

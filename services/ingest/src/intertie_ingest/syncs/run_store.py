@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Integer, Row, bindparam, exc, insert, or_, select
+from sqlalchemy import Integer, Row, and_, bindparam, exc, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intertie_chassis import database_errors
@@ -34,6 +34,8 @@ from intertie_ingest.tables import Tables
 
 _ATTEMPTS = 5
 _MOST_MESSAGE = 4000
+_CLOCKS_APART = timedelta(minutes=5)
+"""How far registry's clock, by which ticks are due, may be before the database's."""
 
 
 class RunStore:
@@ -64,7 +66,10 @@ class RunStore:
     async def _create(self, connection: AsyncConnection, new: NewRun) -> tuple[Run, bool]:
         table = self._rows.table
         if new.tick_at is not None:
-            answered = or_(table.c.tick_at == new.tick_at, table.c.met_tick_at >= new.tick_at)
+            # One that was met far in the future was met while a clock was wrong, and must not answer all until then.
+            latest = (await connection.execute(select(self._rows.clock()))).scalar_one() + _CLOCKS_APART
+            met = and_(table.c.met_tick_at >= new.tick_at, table.c.met_tick_at <= latest)
+            answered = or_(table.c.tick_at == new.tick_at, met)
             query = self._rows.query().where(table.c.mapping_id == new.mapping_id, answered)
             row = (await connection.execute(query.order_by(table.c.run_id.desc()).limit(1))).first()
             if row is not None:

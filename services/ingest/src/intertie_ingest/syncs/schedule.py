@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from intertie_chassis.errors import IntertieError
 from intertie_ingest.errors import NoSnapshot
 from intertie_ingest.pull.configuration import PullConfiguration
 from intertie_ingest.syncs.engine import Engine
-from intertie_ingest.syncs.model import NewRun, Trigger
+from intertie_ingest.syncs.model import NewRun, Run, Trigger
 from intertie_ingest.syncs.run_store import RunStore
 from intertie_ingest.syncs.sources import default_mode
 
@@ -30,7 +30,7 @@ class Tick:
     system_id: int
     #: naive, UTC
     due_at: datetime
-    #: ticks between this one and now that are passed over with it
+    #: ticks between this one and now that are passed over with it; once it is taken up, those that its run stands for
     missed: int = 0
 
 
@@ -108,7 +108,7 @@ class Schedule:
                 missed_ticks=tick.missed,
             )
         )
-        self._taken.append(tick)
+        self._taken.append(replace(tick, missed=_passed_over(tick, run)))
         if tick.missed and is_new:
             _log.warning(
                 "ticks were missed; one sync makes up for them",
@@ -119,3 +119,14 @@ class Schedule:
             )
         if is_new:
             self._engine.wake()
+
+
+def _passed_over(tick: Tick, run: Run) -> int:
+    """How many of the ticks after this one the run stands for that answers it.
+
+    A run that was made, and perhaps ended, before they came does not: whoever made it died before saying so, and the
+    ticks are due themselves.
+    """
+    if run.tick_at == tick.due_at:
+        return run.missed_ticks
+    return 0 if run.state.has_ended else tick.missed
