@@ -196,7 +196,7 @@ def test_stores_of_ingest_are_what_their_model_says(open_ingest: Open) -> None:
         form = settings(
             max_examples=fault_form.amount("EXAMPLES", 20, 2000),
             stateful_step_count=fault_form.either(25, 50),
-            phases=(Phase.explicit, Phase.generate, Phase.shrink),
+            phases=(Phase.reuse, Phase.generate, Phase.shrink),
             suppress_health_check=list(HealthCheck),
             print_blob=True,
             report_multiple_bugs=False,

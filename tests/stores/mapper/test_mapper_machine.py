@@ -292,7 +292,7 @@ def test_the_target_is_what_its_model_says(database_url: str) -> None:
         form = settings(
             max_examples=fault_form.amount("EXAMPLES", 15, 1500),
             stateful_step_count=fault_form.either(20, 50),
-            phases=(Phase.explicit, Phase.generate, Phase.shrink),
+            phases=(Phase.reuse, Phase.generate, Phase.shrink),
             suppress_health_check=list(HealthCheck),
             print_blob=True,
             report_multiple_bugs=False,
