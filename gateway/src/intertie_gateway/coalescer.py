@@ -31,6 +31,8 @@ class Bounds:
     waiting_items: int = 4096
     waiting_bytes: int = 32 * 1024 * 1024
     """Half of both for any one lane."""
+    waiting_seconds: float = 3.0
+    """How long an item waits to leave. With the time that its call may take it must be less than senders wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class _Waiter(Generic[R]):
     item: bytes
     result: "asyncio.Future[R | IntertieError]"
     lane: str
+    until: float
 
 
 @dataclass(slots=True)
@@ -62,6 +65,7 @@ class Coalescer(Generic[R]):
         self._lanes: dict[str, _Lane] = {}
         self._calls: set[asyncio.Task[None]] = set()
         self._dispatch_due = False
+        self._sweep: asyncio.TimerHandle | None = None
         self._log = structlog.get_logger()
 
     async def deliver(self, item: bytes, lane: str = "") -> R | IntertieError:
@@ -85,13 +89,15 @@ class Coalescer(Generic[R]):
         ):
             return RateLimited("too many deliveries of the system are waiting; send fewer at once", 1)
         loop = asyncio.get_running_loop()
-        waiter: _Waiter[R] = _Waiter(item, loop.create_future(), lane)
+        waiter: _Waiter[R] = _Waiter(item, loop.create_future(), lane, loop.time() + bounds.waiting_seconds)
         self._waiting.append(waiter)
         self._waiting_bytes += len(item)
         self._lanes[lane] = waiting
         waiting.items += 1
         waiting.size += len(item)
-        if not self._dispatch_due and len(self._calls) < bounds.calls:
+        if len(self._calls) >= bounds.calls:
+            self._sweep_later()
+        elif not self._dispatch_due:
             # Not at once: what else has arrived in this turn of the loop goes along.
             self._dispatch_due = True
             loop.call_soon(self._dispatch)
@@ -111,6 +117,32 @@ class Coalescer(Generic[R]):
                 call = asyncio.get_running_loop().create_task(self._settle(group))
                 self._calls.add(call)
                 call.add_done_callback(self._ended)
+        self._sweep_later()
+
+    def _sweep_later(self) -> None:
+        """One timer for all that wait: the first of them is the first that has waited too long."""
+        if self._waiting and self._sweep is None:
+            self._sweep = asyncio.get_running_loop().call_at(self._waiting[0].until, self._give_up)
+
+    def _give_up(self) -> None:
+        """Tells those that have waited too long for a call to end; nothing of theirs has left."""
+        self._sweep = None
+        now = asyncio.get_running_loop().time()
+        while self._waiting and self._waiting[0].until <= now:
+            waiter = self._next()
+            if not waiter.result.done():
+                waiter.result.set_result(Overloaded())
+        self._sweep_later()
+
+    def _next(self) -> _Waiter[R]:
+        waiter = self._waiting.popleft()
+        self._waiting_bytes -= len(waiter.item)
+        lane = self._lanes[waiter.lane]
+        lane.items -= 1
+        lane.size -= len(waiter.item)
+        if not lane.items:
+            del self._lanes[waiter.lane]
+        return waiter
 
     def _ended(self, call: "asyncio.Task[None]") -> None:
         self._calls.discard(call)
@@ -125,13 +157,7 @@ class Coalescer(Generic[R]):
             item_size = len(waiting[0].item)
             if group and size + item_size > bounds.group_bytes:
                 break
-            waiter = waiting.popleft()
-            self._waiting_bytes -= item_size
-            lane = self._lanes[waiter.lane]
-            lane.items -= 1
-            lane.size -= item_size
-            if not lane.items:
-                del self._lanes[waiter.lane]
+            waiter = self._next()
             if not waiter.result.done():
                 group.append(waiter)
                 size += item_size

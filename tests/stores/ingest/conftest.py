@@ -1,6 +1,6 @@
 """An ingest database on both stores, with the ways into it that the process has."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,33 +75,44 @@ class Ingest:
         return int((await self.sql(f"SELECT COUNT(*) FROM {PREFIX}{table}"))[0][0])
 
 
+async def opened(database_url: str, config: Configuration) -> Ingest:
+    """The database, migrated, with a configuration; whoever opens it closes it."""
+    database = await Database.open(database_url, table_prefix=PREFIX)
+    await MIGRATIONS.upgrade(database, PREFIX)
+    tables = Tables.named(PREFIX)
+    outbox = Outbox(database, tables.outbox)
+    return Ingest(
+        database,
+        tables,
+        Store(database, tables, outbox),
+        QueueStore(database, tables),
+        SettlementStore(database, tables),
+        BrowseStore(database, tables),
+        SetAsideStore(database, tables, outbox),
+        CacheWalk(database, tables),
+        RejectionStore(database, tables, outbox),
+        config,
+    )
+
+
+@pytest.fixture
+def open_ingest(database_url: str) -> Callable[[Configuration], Awaitable[Ingest]]:
+    """Opens the test's database for a test that runs an event loop of its own, and closes it."""
+    return lambda config: opened(database_url, config)
+
+
 @pytest.fixture
 async def make_ingest(database_url: str) -> AsyncIterator[Callable[[Configuration], Any]]:
     """Opens the test's database with a configuration; a second call is another replica."""
-    opened: list[Database] = []
+    made: list[Ingest] = []
 
     async def make(config: Configuration) -> Ingest:
-        database = await Database.open(database_url, table_prefix=PREFIX)
-        opened.append(database)
-        await MIGRATIONS.upgrade(database, PREFIX)
-        tables = Tables.named(PREFIX)
-        outbox = Outbox(database, tables.outbox)
-        return Ingest(
-            database,
-            tables,
-            Store(database, tables, outbox),
-            QueueStore(database, tables),
-            SettlementStore(database, tables),
-            BrowseStore(database, tables),
-            SetAsideStore(database, tables, outbox),
-            CacheWalk(database, tables),
-            RejectionStore(database, tables, outbox),
-            config,
-        )
+        made.append(await opened(database_url, config))
+        return made[-1]
 
     yield make
-    for database in opened:
-        await database.close()
+    for one in made:
+        await one.database.close()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from intertie_chassis.errors import Internal, IntertieError, InvalidArgument, Unavailable
 from intertie_gateway.coalescer import Bounds, Coalescer
-from intertie_gateway.problems import RateLimited
+from intertie_gateway.problems import Overloaded, RateLimited
 
 
 class Backend:
@@ -60,6 +60,22 @@ async def test_what_arrives_in_one_turn_leaves_in_one_call() -> None:
     results = await asyncio.gather(*(coalescer.deliver(b"%d" % n) for n in range(10)))
     assert results == [b"%d" % n for n in range(10)]
     assert len(backend.groups) == 1
+
+
+async def test_what_waits_too_long_for_a_call_to_end_is_told_to_come_again() -> None:
+    """Ingest says nothing: who has left waits for the call's deadline, who has not is answered and never leaves."""
+    backend = Backend(held=True)
+    coalescer = Coalescer(backend.send, Bounds(calls=1, waiting_seconds=0.02))
+    first = asyncio.ensure_future(coalescer.deliver(b"first"))
+    await _turns()
+    assert [type(result) for result in await asyncio.gather(*(coalescer.deliver(b"%d" % n) for n in range(3)))] == [
+        Overloaded
+    ] * 3
+    assert isinstance(await coalescer.deliver(b"later"), Overloaded)
+    backend.open.set()
+    assert await first == b"first"
+    assert await coalescer.deliver(b"again") == b"again"
+    assert backend.groups == [[b"first"], [b"again"]]
 
 
 async def test_groups_grow_while_calls_are_in_flight() -> None:

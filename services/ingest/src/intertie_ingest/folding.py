@@ -3,6 +3,7 @@
 Pure. The store reads what a group needs to know, folds, and writes the result in the same transaction.
 """
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -93,6 +94,13 @@ def overtaken(key: Key, current: CachedState, by: str) -> RecordEnding | None:
     return RecordEnding(current.delivery_id, key[1], key[2], current.revision, ending, overtaken_by, fault)
 
 
+def is_same(record: RoutedRecord, current: CachedState) -> bool:
+    """Whether the row holds these very bytes; the digest alone does not know what another application wrote since."""
+    return current.digest == record.digest and (
+        current.fingerprint is None or current.fingerprint == zlib.crc32(record.data.encode())
+    )
+
+
 class _Folding:
     def __init__(
         self,
@@ -157,7 +165,7 @@ class _Folding:
         first: str | None = None
         for record in delivery.records:
             current = self._states.get((delivery.system_id, record.mapping_id, record.external_id))
-            if current is None or current.digest != record.digest or current.delivery_id is None:
+            if current is None or current.delivery_id is None or not is_same(record, current):
                 return None
             first = first or current.delivery_id
         if first is None:
@@ -198,8 +206,8 @@ class _Folding:
             if (
                 delivery.delivery_key is None
                 and current is not None
-                and current.digest == record.digest
                 and current.delivery_id is not None
+                and is_same(record, current)
             ):
                 continue  # of several records the one that brings nothing new stays the earlier delivery's
             references.append(self._put(delivery, record, key, current))

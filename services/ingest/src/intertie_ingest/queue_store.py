@@ -50,6 +50,7 @@ class QueueStore:
         # Made once: making such a statement costs more than running it.
         one: Any = literal_column("1")
         self._look = select(*(exists(self._available(is_solo).with_only_columns(one)) for is_solo in (False, True)))
+        self._sign = update(self._cache).where(self._cache.c.id == bindparam("row")).values(digest=bindparam("written"))
         self._lock_fresh, self._lock_solo = self._locked(is_solo=False), self._locked(is_solo=True)
 
     async def lanes(self) -> tuple[bool, bool]:
@@ -89,10 +90,7 @@ class QueueStore:
         fresh = [row for row in rows if row.lease_token is None]
         if not fresh:
             return Claim(None, bool(died) or held)
-        foreign = {row.id for row in fresh if _is_foreign(row)}
-        if foreign:
-            await self._own(connection, [row for row in fresh if row.id in foreign])
-        return Claim(await self._take(connection, fresh, seconds, foreign), False)
+        return Claim(await self._take(connection, fresh, seconds, await self._owned(connection, fresh)), False)
 
     async def _claim_solo(self, most: int, seconds: int, active: Collection[int], connection: AsyncConnection) -> Claim:
         row = (await connection.execute(self._lock_solo, {"most": 1})).first()
@@ -101,6 +99,9 @@ class QueueStore:
         if row.mapping_id not in active:
             await self._hold(connection, [row.id])
             return Claim(None, True)
+        foreign = await self._owned(connection, [row])
+        if foreign:
+            return Claim(await self._take(connection, [row], seconds, foreign), False)
         if row.lease_token is None:
             return Claim(await self._take(connection, [row], seconds), False)
         crashes = row.crashes + 1
@@ -139,6 +140,18 @@ class QueueStore:
         )
         return Lease(token, tuple(_leased(row, row.id in foreign) for row in rows), expires_at)
 
+    async def _owned(self, connection: AsyncConnection, rows: Sequence[Any]) -> set[int]:
+        """Takes what another application wrote for a state, known by its digest; gives the rows with a new one."""
+        foreign = [row for row in rows if _is_foreign(row)]
+        if foreign:
+            await self._own(connection, foreign)
+        written = [row for row in rows if row.digest is None or row in foreign]
+        if written:
+            # Few, and only where another application writes: one statement for each is fine.
+            digests = [{"row": row.id, "written": sha256(row.data_json.encode()).digest()} for row in written]
+            await connection.execute(self._sign, digests)
+        return {row.id for row in foreign}
+
     async def _own(self, connection: AsyncConnection, rows: Sequence[Any]) -> None:
         """Makes what the PHP application wrote over a row a state of its own, and keeps how ours ended."""
         ended = [
@@ -147,7 +160,7 @@ class QueueStore:
                 "mapping_id": row.mapping_id,
                 "external_id": row.external_id,
                 "revision": row.revision,
-                "ending": (Ending.SUPERSEDED if row.last_synced_at is None else Ending.SYNCED).value,
+                "ending": (Ending.SYNCED if _was_synced(row) else Ending.SUPERSEDED).value,
                 "ended_at": row.now,
             }
             for row in rows
@@ -160,9 +173,10 @@ class QueueStore:
             [row.id for row in rows],
             revision=self._cache.c.revision + literal_column("1"),
             attempts=literal_column("0"),
+            # Nobody has died of this state yet.
+            crashes=literal_column("0"),
             version_key=null(),
             delivery_id=null(),
-            digest=null(),
         )
 
     async def _hold(self, connection: AsyncConnection, ids: Sequence[int]) -> bool:
@@ -174,6 +188,8 @@ class QueueStore:
                 available_at=null(),
                 lease_token=null(),
                 lease_solo=literal_column("0"),
+                # Switched on again, it is tried as if it had just come.
+                attempts=literal_column("0"),
                 error_reason=reason,
             )
         return bool(ids)
@@ -268,6 +284,8 @@ _CLAIMED_COLUMNS = (
     "attempts",
     "crashes",
     "lease_token",
+    "lease_solo",
+    "error_reason",
     "last_synced_at",
 )
 
@@ -280,6 +298,13 @@ def _is_foreign(row: Any) -> bool:
     if row.digest is None:
         return row.last_synced_at is not None
     return sha256(row.data_json.encode()).digest() != bytes(row.digest)
+
+
+def _was_synced(row: Any) -> bool:
+    """Whether a state was synced that another application has overwritten and made pending; an earlier one may have
+    been. A state that waits or is retried has not been handed out, or has a reason; one of a dead lease is alone.
+    """
+    return row.last_synced_at is not None and row.attempts > 0 and row.error_reason is None and not row.lease_solo
 
 
 def _leased(row: Any, is_foreign: bool) -> Leased:

@@ -36,7 +36,7 @@ class States:
     """The states that the cache holds."""
 
     def __init__(self, database: Database, tables: Tables, *, of_runs: bool = False) -> None:
-        """`of_runs`: rows get `sync_run_id` and `expires_at` too, and what is read has its fingerprint."""
+        """`of_runs`: rows get `sync_run_id` and `expires_at` too."""
         self._rows = CacheRows(database, tables)
         self._readings: dict[int, Any] = {}
         cache = self._cache = tables.cache
@@ -44,9 +44,8 @@ class States:
         columns = list(_STATE_COLUMNS)
         if of_runs:
             columns += ["sync_run_id", "expires_at"]
-            print_of = self._rows.fingerprint() if self._rows.is_mysql else cache.c.data_json
-            self._read_columns.append(print_of.label("print"))
-        self._has_prints = of_runs
+        print_of = self._rows.fingerprint() if self._rows.is_mysql else cache.c.data_json
+        self._read_columns.append(print_of.label("print"))
         self._insert_endings = ManyRows(
             insert(tables.endings), [c.name for c in tables.endings.columns if c.name != "id"]
         )
@@ -102,7 +101,7 @@ class States:
         states: dict[Key, CachedState] = {}
         for (
             number, system, mapping, external_id, revision, version, digest, delivery, status, reason, field, error,
-            attempts, *fingerprint,
+            attempts, fingerprint,
         ) in rows:  # fmt: skip
             states[system, mapping, external_id] = CachedState(
                 number,
@@ -115,13 +114,11 @@ class States:
                 field,
                 error,
                 attempts,
-                self._print(*fingerprint),
+                self._print(fingerprint),
             )
         return states
 
-    def _print(self, read: Any = None) -> int | None:
-        if not self._has_prints:
-            return None
+    def _print(self, read: Any) -> int:
         return int(read) if self._rows.is_mysql else zlib.crc32(read.encode())
 
     def _reading(self, places: int) -> Any:

@@ -3,11 +3,10 @@
 Pure. The store reads the page's records, folds, and writes the result in the same transaction.
 """
 
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from intertie_ingest.folding import NewState, overtaken
+from intertie_ingest.folding import NewState, is_same, overtaken
 from intertie_ingest.model import CachedState, Fault, Key, RecordEnding, RoutedRecord, Status
 from intertie_ingest.syncs.model import PageFailure, PageRecord
 
@@ -72,7 +71,7 @@ def _put(run_id: str, key: Key, record: RoutedRecord, current: CachedState | Non
         folded.states[key] = NewState(key[0], record, None, 0, 1, record.version_key)
         folded.new += record.fault is None
         return
-    if _is_older(record.version_key, current.version_key) or (_is_same(record, current) and _stays(record, current)):
+    if _is_older(record.version_key, current.version_key) or (is_same(record, current) and _stays(record, current)):
         _see(current, record.fault, folded)
         return
     ending = overtaken(key, current, run_id)
@@ -96,11 +95,6 @@ def _see(current: CachedState, fault: Fault | None, folded: PageFold) -> None:
 
 def _is_older(version: str | None, known: str | None) -> bool:
     return version is not None and known is not None and version < known
-
-
-def _is_same(record: RoutedRecord, current: CachedState) -> bool:
-    """Whether the row holds these very bytes; the digest alone does not know what another application wrote since."""
-    return current.digest == record.digest and current.fingerprint == zlib.crc32(record.data.encode())
 
 
 def _stays(record: RoutedRecord, current: CachedState) -> bool:
