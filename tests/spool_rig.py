@@ -104,7 +104,8 @@ class Spooling:
         else:
             self.passage.open()
 
-            await eventually(self._answers, timeout=20)
+            is_there = await eventually(self._answers, timeout=20)
+            assert is_there
 
     async def _answers(self) -> bool:
         try:

@@ -71,7 +71,7 @@ async def stored(ingest: Any) -> set[str]:
 
 
 async def test_what_comes_while_the_database_is_away_arrives(ingest: Any, start: Start) -> None:
-    """Each is answered for itself, repetitions and conflicts too; it arrives as sent, under the id that was answered."""
+    """Each is answered for itself, repetitions and conflicts too, and arrives as sent, under the id that was told."""
     spooling = await start()
     (before,) = await spooling.accepted(raw({"id": 0}))
     await spooling.leave()

@@ -70,6 +70,9 @@ class Drain:
                     await self._store.stored(())
                 async with self._spool.draining():
                     await self.step()
+                    if not self._spool.waiting:
+                        # In the same turn, after which the next group comes in: else there would always be one.
+                        await self.step()
                 is_there = True
             except Clash:
                 await asyncio.sleep(random.uniform(0, _CLASH_SECONDS))
