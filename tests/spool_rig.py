@@ -104,7 +104,7 @@ class Spooling:
         else:
             self.passage.open()
 
-            is_there = await eventually(self._answers, timeout=20)
+            is_there: bool = await eventually(lambda: self._answers(), timeout=20)
             assert is_there
 
     async def _answers(self) -> bool:
