@@ -21,6 +21,8 @@ from intertie_ingest.assembly import assemble
 from intertie_ingest.configuration import StoredGrant, StoredSystem
 from intertie_ingest.migrations import MIGRATIONS
 from intertie_ingest.settings import IngestSettings
+from intertie_ingest.spool_directory import SpoolDirectory
+from intertie_ingest.spool_store import SpoolStore
 from passage import Passage
 from pull_rig import grant_message
 from waiting import eventually
@@ -161,6 +163,18 @@ async def behind_passage(tmp_path: Path, mariadb_server: Any, mariadb_url: str) 
 
 
 @pytest.fixture
+async def spooling(tmp_path: Path, mariadb_server: Any, mariadb_url: str) -> AsyncIterator[tuple[Rig, Passage]]:
+    """The same with a spool, on a MariaDB that a test may take away, with the way to it."""
+    with Passage(mariadb_server.port) as passage:
+        async with AsyncExitStack() as stack:
+            url = mariadb_url.replace(f":{mariadb_server.port}/", f":{passage.port}/")
+            made = await _start(tmp_path, url, stack, spool_dir=tmp_path / "spool")
+            made.feed.say(system(mapping(), grants=GRANTS))
+            await eventually(lambda: _is_ready(made))
+            yield made, passage
+
+
+@pytest.fixture
 async def unconfigured(tmp_path: Path, database_url: str) -> AsyncIterator[Rig]:
     """Ingest that has never reached a registry."""
     async with AsyncExitStack() as stack:
@@ -178,6 +192,9 @@ async def _start(tmp_path: Path, database_url: str, stack: AsyncExitStack, **opt
     address = f"127.0.0.1:{neighbours.port}"
     settings = IngestSettings(data_dir=tmp_path / "data", **{"registry_address": address, **options})
     server = Server("ingest", "127.0.0.1:0", verifier, drain_seconds=2)
+    spooled = None if settings.spool_dir is None else await SpoolStore.open(SpoolDirectory.take(settings.spool_dir))
+    if spooled is not None:
+        server.resources.push_async_callback(spooled.close)
     database = await Database.open(database_url, table_prefix=settings.table_prefix)
     server.resources.push_async_callback(database.close)
     await MIGRATIONS.upgrade(database, settings.table_prefix)
@@ -185,7 +202,7 @@ async def _start(tmp_path: Path, database_url: str, stack: AsyncExitStack, **opt
     registry, log = connect(settings.registry_address, token), connect(address, token)
     server.resources.push_async_callback(registry.close)
     server.resources.push_async_callback(log.close)
-    assemble(server, settings, database, verifier, registry, log)
+    assemble(server, settings, database, verifier, registry, log, spooled)
     stack.push_async_callback(server.stop)
     return Rig(keys, verifier, settings, feed, audit, server, database, neighbours, await server.start(), stack)
 

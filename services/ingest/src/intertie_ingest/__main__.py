@@ -9,12 +9,17 @@ from intertie_ingest.adopt import plan
 from intertie_ingest.assembly import assemble
 from intertie_ingest.migrations import MIGRATIONS
 from intertie_ingest.settings import IngestSettings
+from intertie_ingest.spool_directory import SpoolDirectory
+from intertie_ingest.spool_store import SpoolStore
 
 
 async def serve(settings: IngestSettings) -> None:
     """Builds the server and runs it until it is told to stop."""
     process = Process("ingest", settings, settings.ingest_listen)
     server = process.server
+    spooled = None if settings.spool_dir is None else await SpoolStore.open(SpoolDirectory.take(settings.spool_dir))
+    if spooled is not None:
+        server.resources.push_async_callback(spooled.close)
     database = await Database.open(
         settings.database_url_for("ingest"),
         pool_size=settings.ingest_commit_groups + 4,
@@ -23,7 +28,7 @@ async def serve(settings: IngestSettings) -> None:
     )
     server.resources.push_async_callback(database.close)
     registry, audit = process.connect("registry"), process.connect("audit")
-    assemble(server, settings, database, process.verifier, registry, audit)
+    assemble(server, settings, database, process.verifier, registry, audit, spooled)
     await process.run()
 
 

@@ -33,6 +33,7 @@ from intertie_ingest.old_secrets import OldSecrets
 from intertie_ingest.pushes import Pushed
 from intertie_ingest.rejections import Rejections
 from intertie_ingest.snapshot import Snapshot
+from intertie_ingest.spool import Spool
 from intertie_ingest.store import Store
 from intertie_ingest.turnstile import Turnstile
 from intertie_ingest.wakeup import Wakeup
@@ -79,8 +80,11 @@ class Acceptor:
         limits: Limits,
         turnstile: Turnstile | None = None,
         greetings: Greetings | None = None,
+        spool: Spool | None = None,
     ) -> None:
-        """`principal_of` tells whom a bearer token speaks for, `entries` makes the audit's message of a group."""
+        """`principal_of` tells whom a bearer token speaks for, `entries` makes the audit's message of a group, `spool`
+        keeps what comes while the database is away.
+        """
         self._store = store
         self._snapshot = snapshot
         self._rejections = rejections
@@ -91,6 +95,7 @@ class Acceptor:
         self._limits = limits
         self._turnstile = turnstile or Turnstile()
         self._greetings = greetings
+        self._spool = spool
         self._old_secrets = OldSecrets()
         self._slots = asyncio.Semaphore(limits.groups)
         self._waiting = 0
@@ -229,13 +234,21 @@ class Acceptor:
             self._slots.release()
 
     async def _commit(self, group: Sequence[Delivery]) -> list[Committed]:
-        """Commits a group; if the database refuses it, its halves, until what is refused stands alone."""
+        """Commits a group; if the database refuses it, its halves, until what is refused stands alone. If the database
+        is away, the spool keeps it.
+        """
+        spool = self._spool
+        if spool is not None and spool.is_spooling and (kept := await spool.join(group)) is not None:
+            return list(kept)
         for _ in range(_MOST_CLASHES):
             try:
                 folded = await self._store.commit(group, self._entries)
             except Clash:
                 continue
             except Unavailable as error:
+                if spool is not None and error.reason == "STORE_UNAVAILABLE":
+                    # It may be committed all the same: what is kept has the attempt's name, by which that is seen.
+                    return list(await spool.keep(group, new_ulid()))
                 return [error] * len(group)
             except Refused as error:
                 _log.warning("the database refuses a group; halving it", deliveries=len(group), cause=str(error))

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from intertie_chassis.clients import Channel
@@ -15,6 +16,7 @@ from intertie_ingest import queue_service, service
 from intertie_ingest.accept import Acceptor, Limits
 from intertie_ingest.audit_convert import (
     entries_of_denials,
+    entries_of_drained,
     entries_of_greetings,
     entries_of_group,
     entries_of_rejections,
@@ -36,6 +38,9 @@ from intertie_ingest.settlement_store import SettlementStore
 from intertie_ingest.snapshot import Snapshot
 from intertie_ingest.snapshot_file import SnapshotFile
 from intertie_ingest.snapshot_keeping import SnapshotKeeper
+from intertie_ingest.spool import Bounds, Spool
+from intertie_ingest.spool_drain import Drain
+from intertie_ingest.spool_store import SpoolStore
 from intertie_ingest.store import Store
 from intertie_ingest.tables import Tables
 from intertie_ingest.turnstile import Allowances, Turnstile
@@ -49,9 +54,15 @@ _SNAPSHOT_KEY_HEAD = (
 
 
 def assemble(
-    server: Server, settings: IngestSettings, database: Database, verifier: Verifier, registry: Channel, audit: Channel
+    server: Server,
+    settings: IngestSettings,
+    database: Database,
+    verifier: Verifier,
+    registry: Channel,
+    audit: Channel,
+    spooled: SpoolStore | None = None,
 ) -> None:
-    """Adds ingest's services and background work to a server that has not started."""
+    """Adds ingest's services and background work to a server that has not started; `spooled` is its spool's file."""
     tables = Tables.named(settings.table_prefix)
     outbox, snapshot, wakeup = Outbox(database, tables.outbox), Snapshot(), Wakeup()
     rejection_store = RejectionStore(database, tables, outbox)
@@ -73,8 +84,23 @@ def assemble(
         )
     )
     greetings = Greetings(outbox, entries_of_greetings)
+    spool = None
+    if spooled is not None:
+        spool = Spool(spooled, Bounds(settings.spool_max_bytes, settings.spool_max_deliveries))
+        drain = Drain(spool, spooled, store, outbox, wakeup, entries_of_drained)
+        server.run_in_background("spool", drain.run)
     acceptor = Acceptor(
-        store, snapshot, rejections, outbox, wakeup, verifier.verify, entries_of_group, limits, turnstile, greetings
+        store,
+        snapshot,
+        rejections,
+        outbox,
+        wakeup,
+        verifier.verify,
+        entries_of_group,
+        limits,
+        turnstile,
+        greetings,
+        spool,
     )
     leases = Leases(QueueStore(database, tables), SettlementStore(database, tables), snapshot, wakeup, server.stopping)
 
@@ -85,7 +111,8 @@ def assemble(
     server.add(queue_service.add_to_server, queue_service.QueueService(leases, wakeup), queue_service.DESCRIPTOR)
 
     schema = MIGRATIONS.readiness(database, settings.table_prefix)
-    server.ready_when("schema", schema)
+    at_head = partial(MIGRATIONS.at_head, database, settings.table_prefix)
+    server.ready_when("schema", schema if spool is None else spool.readiness(schema, at_head))
     server.ready_when("configuration", snapshot.check)
     feed, log = FeedClient(registry), AuditClient(audit)
     server.run_in_background("configuration", lambda: snapshot.run(feed.watch))

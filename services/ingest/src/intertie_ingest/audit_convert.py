@@ -3,7 +3,7 @@
 An entry names its delivery and the digest; the payload stays with the delivery.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import orjson
@@ -33,6 +33,35 @@ def entries_of_group(folded: Fold) -> bytes | None:
     for outcome in accepted:
         _add_accepted(request, outcome, now)
     return request.SerializeToString()
+
+
+def entries_of_drained(folded: Fold, lost: Mapping[str, str]) -> bytes | None:
+    """The entries of a group that the spool kept, and one more for each delivery that had to give up its key, by id."""
+    request = audit_pb2.AppendEntriesRequest.FromString(entries_of_group(folded) or b"")
+    for outcome in folded.outcomes:
+        if not isinstance(outcome, Accepted) or outcome.delivery.delivery_id not in lost:
+            continue
+        delivery = outcome.delivery
+        entry = request.entries.add(
+            entry_id=new_ulid(),
+            system_id=delivery.system_id,
+            system=delivery.system,
+            query_type=delivery.route.value,
+            query_string=_path(delivery.route, delivery.system),
+            request_payload=orjson.dumps(
+                {"delivery_key": lost[delivery.delivery_id], "digest": delivery.digest.hex(), "spooled": True}
+            ),
+            response_payload=orjson.dumps({"reason": DeliveryKeyReused.reason}),
+            status="error",
+            error_message="its delivery key was used before with other bytes, which nobody could know when it was "
+            "accepted; it is stored without the key",
+            module_name=delivery.module,
+            actor=delivery.actor,
+            delivery_id=outcome.delivery_id,
+            request_id=delivery.request_id,
+        )
+        entry.created_at.FromNanoseconds(_nanoseconds(utc_now()))
+    return request.SerializeToString() if request.entries else None
 
 
 def entries_of_rejections(rejections: Sequence[Rejection]) -> bytes:

@@ -96,6 +96,18 @@ class IngestSettings(Settings):
         description="Hours since registry last confirmed it after which what was kept is not used any more. 0: nothing "
         "is kept, and what was kept is removed.",
     )
+    spool_dir: Path | None = Field(
+        None,
+        description="Directory of a spool, on a disk of this machine: while the database is away, verified deliveries "
+        "are kept in it, answered 202, and stored when the database is back. Each replica of ingest needs one of its "
+        "own. Unset: they are answered 503.",
+    )
+    spool_max_bytes: int = Field(
+        1024**3,
+        ge=1024**2,
+        description="Bytes of deliveries that the spool holds; with more, deliveries are answered 503.",
+    )
+    spool_max_deliveries: int = Field(1_000_000, ge=1, description="Deliveries that the spool holds, likewise.")
 
     @model_validator(mode="after")
     def _keys_outlive_bodies(self) -> Self:

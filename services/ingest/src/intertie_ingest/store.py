@@ -58,6 +58,15 @@ class Store:
         except exc.SQLAlchemyError as error:
             raise refusal(error) from error
 
+    async def stored(self, delivery_ids: Sequence[str]) -> set[str]:
+        """Those of the ids whose deliveries are committed. Raises Unavailable."""
+        found = self._tables.deliveries.c.delivery_id
+        try:
+            async with self._database.read() as connection:
+                return set(await connection.scalars(select(found).where(found.in_(sorted(delivery_ids)))))
+        except exc.SQLAlchemyError as error:
+            raise refusal(error) from error
+
     async def _known(self, connection: AsyncConnection, group: Sequence[Delivery]) -> dict[DeliveryKey, KnownDelivery]:
         keys: dict[int, set[str]] = defaultdict(set)
         for delivery in group:

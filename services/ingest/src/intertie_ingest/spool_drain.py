@@ -1,0 +1,192 @@
+"""Drains the spool into the database: in order, each delivery once, whatever happens in between.
+
+A batch is committed and then removed. Until it is removed its membership stays the same, so that one delivery of it in
+the database tells that the whole transaction succeeded: also when its answer was lost, when the process died before
+it removed the batch, and for the repetitions in it, of which the database has no row. So is a group whose commit timed
+out before it was kept.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import structlog
+
+from intertie_chassis.errors import Unavailable
+from intertie_chassis.outbox import Outbox
+from intertie_ingest.errors import Clash, DeliveryKeyReused, Refused
+from intertie_ingest.folding import Fold
+from intertie_ingest.model import Accepted, Delivery
+from intertie_ingest.spool import Spool
+from intertie_ingest.spool_store import SpoolStore, Waiting
+from intertie_ingest.store import Store
+from intertie_ingest.wakeup import Wakeup
+
+_PAUSE_SECONDS = 1.0
+_CLASH_SECONDS = 0.1
+
+_log = structlog.get_logger()
+
+
+class _KeysReused(Exception):
+    """Deliveries of a group have keys that were used before with other bytes; nothing is written."""
+
+    def __init__(self, keys: Mapping[str, str]) -> None:
+        """`keys`: by delivery."""
+        super().__init__()
+        self.keys = keys
+
+
+class Drain:
+    """The one that drains a spool."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        kept: SpoolStore,
+        store: Store,
+        outbox: Outbox,
+        wakeup: Wakeup,
+        entries: Callable[[Fold, Mapping[str, str]], bytes | None],
+    ) -> None:
+        """`entries` makes the audit's message of a group, and of the keys that deliveries of it had to give up."""
+        self._spool = spool
+        self._kept = kept
+        self._store = store
+        self._outbox = outbox
+        self._wakeup = wakeup
+        self._entries = entries
+
+    async def run(self) -> None:
+        """Drains whatever comes into the spool, for ever; for `run_in_background`."""
+        is_there = False
+        while True:
+            if not self._spool.is_spooling:
+                await self._spool.began.wait()
+                is_there = False
+            try:
+                if not is_there:
+                    await self._store.stored(())
+                async with self._spool.draining():
+                    await self.step()
+                    if not self._spool.waiting:
+                        # In the same turn, after which the next group comes in: else there would always be one.
+                        await self.step()
+                is_there = True
+            except Clash:
+                await asyncio.sleep(random.uniform(0, _CLASH_SECONDS))
+            except Unavailable:
+                is_there = False
+                await self._spool.look()
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def step(self) -> None:
+        """Brings one batch into the database, or ends spooling when none waits.
+
+        Raises Unavailable when the database or the file is away, and Clash when others write the same: then the batch
+        waits to be looked at again.
+        """
+        seen = self._spool.appended
+        try:
+            batch = await self._kept.batch()
+        except Unavailable:
+            # A file that cannot be read keeps nothing back when nothing waits in it.
+            if self._spool.waiting or not self._spool.end(seen):
+                raise
+            return
+        if not batch:
+            self._spool.end(seen)
+            return
+        stored = await self._store.stored([one.delivery_id for one in batch])
+        # Without a key the others were repetitions of what the record was then. With one it may be that it was used
+        # before, which only the transaction tells.
+        done = [one for one in batch if one.delivery_id in stored or (stored and not one.has_key)]
+        if done:
+            await self._remove(done)
+        gone = {one.id for one in done}
+        rest = [one for one in batch if one.id not in gone]
+        if rest:
+            await self._commit(rest)
+
+    async def _commit(self, batch: Sequence[Waiting]) -> None:
+        loaded, broken = await self._kept.load([one.id for one in batch])
+        sizes = {one.id: one.size for one in batch}
+        for number, why in broken.items():
+            await self._refuse(number, "", why)
+        lost: dict[str, str] = {}
+        try:
+            folded = await self._stored([delivery for _, delivery in loaded], lost) if loaded else Fold()
+        except Refused as error:
+            await self._halve(loaded, str(error))
+            return
+        for outcome in folded.outcomes:
+            _tell(outcome, lost)
+        self._outbox.wake()
+        if folded.released:
+            self._wakeup.ring(folded.released)
+        if loaded:
+            await self._kept.remove([number for number, _ in loaded])
+            self._spool.left(len(loaded), sum(sizes[number] for number, _ in loaded))
+
+    async def _stored(self, group: Sequence[Delivery], lost: dict[str, str]) -> Fold:
+        """Commits a group; `lost` gets the keys that deliveries of it had to give up.
+
+        A key that was used before with other bytes is no conflict any more: its sender was answered, and has forgotten
+        it. So the delivery is stored without.
+        """
+
+        def message(folded: Fold) -> bytes | None:
+            reused = {
+                one.delivery_id: one.delivery_key or ""
+                for one, outcome in zip(group, folded.outcomes, strict=True)
+                if isinstance(outcome, DeliveryKeyReused)
+            }
+            if reused:
+                raise _KeysReused(reused)
+            return self._entries(folded, lost)
+
+        try:
+            return await self._store.commit(group, message)
+        except _KeysReused as error:
+            lost |= error.keys
+        return await self._stored(
+            [replace(one, delivery_key=None) if one.delivery_id in lost else one for one in group], lost
+        )
+
+    async def _halve(self, loaded: Sequence[tuple[int, Delivery]], cause: str) -> None:
+        """The database refuses a group: its halves come next, until what is refused stands alone and steps aside."""
+        if len(loaded) == 1:
+            number, delivery = loaded[0]
+            await self._refuse(number, delivery.delivery_id, cause)
+            return
+        _log.warning("the database refuses a group of the spool; halving it", deliveries=len(loaded), cause=cause)
+        numbers, middle = [number for number, _ in loaded], len(loaded) // 2
+        await self._kept.split([numbers[:middle], numbers[middle:]])
+
+    async def _refuse(self, number: int, delivery_id: str, why: str) -> None:
+        await self._kept.refuse(number, why)
+        self._spool.left(1, 0, refused=True)
+        _log.error(
+            "a delivery of the spool cannot be stored; it stays there", row=number, delivery_id=delivery_id, cause=why
+        )
+
+    async def _remove(self, done: Sequence[Waiting]) -> None:
+        await self._kept.remove([one.id for one in done])
+        self._spool.left(len(done), sum(one.size for one in done))
+        _log.info("deliveries of the spool were stored before", deliveries=len(done))
+
+
+def _tell(outcome: Accepted | DeliveryKeyReused, lost: Mapping[str, str]) -> None:
+    if not isinstance(outcome, Accepted):
+        return
+    own = outcome.delivery.delivery_id
+    if own in lost:
+        _log.error(
+            "a delivery of the spool has a key that was used before with other bytes; it is stored without",
+            delivery_id=own,
+            delivery_key=lost[own],
+            system=outcome.delivery.system,
+        )
+    if outcome.delivery_id != own:
+        _log.info("a delivery of the spool is a repetition", delivery_id=own, first_delivery_id=outcome.delivery_id)
