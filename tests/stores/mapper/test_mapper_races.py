@@ -97,7 +97,7 @@ async def test_a_target_that_hangs_is_worked_on_again_soon_after(mariadb_server:
             assert not await mapper.store.is_there()
             passage.widen()
             async with asyncio.timeout(5):
-                await mapper.processor.await_target()
+                await mapper.processor.health.room(1)
             (ending,) = await mapper.land(record("1", {"title": "x"}))
             assert ending.outcome == Outcome.SYNCED
             assert len(await mapper.rows("SELECT id FROM {p}events")) == 1
