@@ -12,9 +12,6 @@ from pathlib import Path
 
 PRIVATE, PUBLIC = 0o600, 0o644
 
-_ANY_SUFFIX = "?" * 8
-"""What `tempfile` puts behind a name; longer than `lock`."""
-
 FileVersion = tuple[int, int, int]
 
 
@@ -59,8 +56,9 @@ def clear_away(path: Path) -> None:
 
     For whoever holds the lock against other writers. Raises OSError.
     """
-    for left in path.parent.glob(f".{glob.escape(path.name)}.{_ANY_SUFFIX}"):
-        left.unlink(missing_ok=True)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        if left.suffix != ".lock":
+            left.unlink(missing_ok=True)
 
 
 def append_lines(path: Path, lines: bytes) -> None:

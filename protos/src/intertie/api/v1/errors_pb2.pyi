@@ -81,7 +81,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_TARGET_UNREACHABLE: _ErrorReason.ValueType  # 28
     """Mapper cannot be asked, so the mapping could not be checked against its target. (UNAVAILABLE)"""
     ERROR_REASON_NO_SNAPSHOT: _ErrorReason.ValueType  # 29
-    """The configuration has not arrived yet, so nobody can be authenticated. (UNAVAILABLE)"""
+    """The configuration has not arrived yet, so nobody can be authenticated; or it comes from disk, and registry may know
+    better. (UNAVAILABLE)
+    """
     ERROR_REASON_DELIVERY_KEY_REUSED: _ErrorReason.ValueType  # 30
     """The delivery key was used before with other bytes. (ALREADY_EXISTS)"""
     ERROR_REASON_DELIVERY_NOT_FOUND: _ErrorReason.ValueType  # 31
@@ -227,7 +229,9 @@ ERROR_REASON_TARGET_NOT_FOUND: ErrorReason.ValueType  # 27
 ERROR_REASON_TARGET_UNREACHABLE: ErrorReason.ValueType  # 28
 """Mapper cannot be asked, so the mapping could not be checked against its target. (UNAVAILABLE)"""
 ERROR_REASON_NO_SNAPSHOT: ErrorReason.ValueType  # 29
-"""The configuration has not arrived yet, so nobody can be authenticated. (UNAVAILABLE)"""
+"""The configuration has not arrived yet, so nobody can be authenticated; or it comes from disk, and registry may know
+better. (UNAVAILABLE)
+"""
 ERROR_REASON_DELIVERY_KEY_REUSED: ErrorReason.ValueType  # 30
 """The delivery key was used before with other bytes. (ALREADY_EXISTS)"""
 ERROR_REASON_DELIVERY_NOT_FOUND: ErrorReason.ValueType  # 31
