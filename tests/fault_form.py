@@ -1,7 +1,7 @@
 """Which form of the fault tests runs: the short one of `make test`, or the long one of `make faults`.
 
 The only reader of INTERTIE_FAULTS (`long`), INTERTIE_FAULTS_SEED, INTERTIE_FAULTS_RESULTS (a file to which each test
-adds lines of JSON) and INTERTIE_FAULTS_KILLS, _CUTS and _CASES (how many).
+adds lines of JSON) and INTERTIE_FAULTS_KILLS, _CUTS, _CASES and _EXAMPLES (how many).
 """
 
 import json
@@ -27,7 +27,7 @@ def either(short: T, long: T) -> T:
 
 
 def amount(name: str, short: int, long: int) -> int:
-    """How many KILLS, CUTS or CASES: as the environment says, else by the form."""
+    """How many KILLS, CUTS or EXAMPLES: as the environment says, else by the form."""
     return int(os.environ.get(f"INTERTIE_FAULTS_{name}", either(short, long)))
 
 

@@ -93,7 +93,7 @@ class Checked:
         assert len(set(names)) == len(names) <= most
         for name, row in (await self.rows()).items():
             if name not in names:
-                _step(self.model.records[name], row, is_active=name[0] in active)
+                self._step(self.model.records[name], row, is_active=name[0] in active)
         if lease is None:
             assert not [name for name in ready if _is_ready(self.model.records[name])], "what is ready is handed out"
             return None
@@ -109,6 +109,25 @@ class Checked:
             assert (one.delivery_id or None, one.version_key or None) == (record.delivery, record.version)
             assert one.digest == hashlib.sha256(one.data).digest()
         return lease
+
+    def _step(self, record: Record, row: Any, *, is_active: bool) -> None:
+        """A claim may move what it meets and does not hand out: records of dead leases into a lane of their own, and
+        out of it when workers died of them three times; records whose mapping is off out of the queue.
+        """
+        if not _is_ready(record):
+            return
+        if not is_active and row.available_at is None:
+            assert row.error_reason == "mapping_inactive"
+            self.model.own(record)
+            record.step_out(Place.HELD)
+            record.attempts = 0
+        elif record.place is Place.DIED and record.is_solo and record.crashes == MOST_CRASHES - 1:
+            if row.sync_status == "error":
+                assert (row.error_reason, row.crashes) == ("crashed", MOST_CRASHES)
+                record.leave_queue(ingest_model.SET_ASIDE)
+                record.crashes = MOST_CRASHES
+        elif record.place is Place.DIED and not record.is_solo and row.lease_token is None:
+            record.step_out(Place.SOLO)
 
     async def settle(self, lease: Lease, outcomes: list[Outcome]) -> None:
         """Applies what it says was synced, settles, and checks whose settlement holds."""
@@ -262,22 +281,3 @@ class Checked:
 def _is_ready(record: Record) -> bool:
     """Whether a claim may meet it."""
     return record.state == ingest_model.PENDING and record.place in (Place.FRESH, Place.SOLO, Place.DIED)
-
-
-def _step(record: Record, row: Any, *, is_active: bool) -> None:
-    """A claim may move what it meets and does not hand out: dead leases into a lane of their own, and out of it when
-    workers died of them three times; records whose mapping is off out of the queue.
-    """
-    if not _is_ready(record):
-        return
-    if not is_active and row.available_at is None:
-        assert row.error_reason == "mapping_inactive"
-        record.step_out(Place.HELD)
-        record.attempts = 0
-    elif record.place is Place.DIED and record.is_solo and record.crashes == MOST_CRASHES - 1:
-        if row.sync_status == "error":
-            assert (row.error_reason, row.crashes) == ("crashed", MOST_CRASHES)
-            record.leave_queue(ingest_model.SET_ASIDE)
-            record.crashes = MOST_CRASHES
-    elif record.place is Place.DIED and not record.is_solo and row.lease_token is None:
-        record.step_out(Place.SOLO)

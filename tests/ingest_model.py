@@ -166,19 +166,23 @@ class Model:
         record.data, record.state, record.is_foreign = data, PENDING, True
 
     def lease(self, name: Name, token: str) -> Record:
-        """A claim hands the record out; what another application wrote becomes a state of its own with that."""
+        """A claim hands the record out."""
         record = self.records[name]
         if record.place is Place.DIED:
             record.crashes += 1
+        self.own(record)
+        record.attempts += 1
+        record.place, record.token = Place.LEASED, token
+        return record
+
+    def own(self, record: Record) -> None:
+        """A claim meets what another application wrote, if it did."""
         if record.is_foreign:
             self.end(record, (SYNCED if record.was_synced else SUPERSEDED, None))
             record.revision += 1
             record.version = record.digest = record.delivery = record.newest = None
             record.attempts = record.crashes = 0
             record.is_foreign = record.was_synced = False
-        record.attempts += 1
-        record.place, record.token = Place.LEASED, token
-        return record
 
     def is_needed(self, delivery_id: str) -> bool:
         """Whether somebody may still want the body of a delivery that is older than all that is kept."""

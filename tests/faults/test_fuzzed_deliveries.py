@@ -22,8 +22,8 @@ from suite import API, PREFIX, SECRET
 CONNECTIONS = 32
 #: what only a library, a driver or an interpreter says
 LEAKS = re.compile(
-    rb"Traceback|File \"|sqlalchemy|asyncmy|aiosqlite|sqlite3|pymysql|orjson|JSONDecodeError|grpc\._|Errno|/src/|\.py\b|"
-    rb"Exception|object at 0x|SELECT |INSERT |campaign_department_",
+    rb"Traceback|File \"|sqlalchemy|asyncmy|aiosqlite|sqlite3|pymysql|orjson|JSONDecodeError|grpc\._|Errno|/src/|"
+    rb"\.py\b|Exception|object at 0x|SELECT |INSERT |campaign_department_",
     re.IGNORECASE,
 )
 _NASTY = (

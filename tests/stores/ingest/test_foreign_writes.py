@@ -66,3 +66,23 @@ async def test_what_was_overwritten_is_news_when_it_comes_again(ingest: Any) -> 
     assert not again.is_duplicate
     (record,) = (await ingest.lease()).records
     assert (record.data, record.revision) == (b'{"id": 1}', 2)
+
+
+async def test_how_a_state_ended_is_told_though_its_mapping_is_off_when_it_is_met(ingest: Any) -> None:
+    """What is held is a state of its own from then on."""
+    (outcome,) = (await ingest.commit({"id": 1})).outcomes
+    await ingest.settle_all(await ingest.lease())
+    await write(ingest)
+    assert await ingest.queue.lease(10, 60, set(), solo_first=False) is None
+    assert await ingest.queue.release_held(ingest.config.active_mappings) == 1
+    (record,) = (await ingest.lease()).records
+    assert (record.revision, record.data) == (2, FOREIGN.encode())
+    assert (await ingest.browse.delivery(outcome.delivery_id)).state.value == "synced"
+
+
+async def test_a_claim_that_begins_with_suspects_finds_those_that_it_makes(ingest: Any) -> None:
+    """A lease has died: who looks among suspects first, and then at the rest, does not go away without a record."""
+    await ingest.commit({"id": 1})
+    await ingest.lease()
+    await ingest.end_leases()
+    assert (await ingest.lease(solo_first=True)) is not None

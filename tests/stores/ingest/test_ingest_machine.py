@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -188,13 +189,14 @@ def _is_poison(external_id: str) -> bool:
     return external_id.partition("@")[0] == str(POISON)
 
 
+@pytest.mark.timeout(3600)
 def test_stores_of_ingest_are_what_their_model_says(open_ingest: Open) -> None:
     """Random histories on both databases, each checked step by step and drained at its end."""
     started = time.monotonic()
     with asyncio.Runner() as runner:
         ingest = runner.run(open_ingest(configured()))  # type: ignore[arg-type]
         form = settings(
-            max_examples=fault_form.amount("EXAMPLES", 20, 2000),
+            max_examples=fault_form.amount("EXAMPLES", 20, 1000),
             stateful_step_count=fault_form.either(25, 50),
             phases=(Phase.reuse, Phase.generate, Phase.shrink),
             suppress_health_check=list(HealthCheck),

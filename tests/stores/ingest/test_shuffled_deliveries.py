@@ -8,6 +8,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
@@ -124,6 +125,7 @@ def shuffled(order: list[tuple[str, int]], again: list[tuple[tuple[str, int], in
     return sent
 
 
+@pytest.mark.timeout(3600)
 def test_shuffled_versions_end_as_if_in_order(open_ingest: Open, database_url: str) -> None:
     """Permutations of the versions of two records, with repetitions, in groups, and workers that die or come late."""
     config = configuration(system(mapping(**MAPPING), number=SYSTEM_ID))
@@ -133,7 +135,7 @@ def test_shuffled_versions_end_as_if_in_order(open_ingest: Open, database_url: s
         both.mapper.map("events", MAPPING)
 
         @settings(
-            max_examples=fault_form.amount("EXAMPLES", 20, 2000),
+            max_examples=fault_form.amount("EXAMPLES", 20, 1000),
             phases=(Phase.explicit, Phase.generate, Phase.shrink),
             suppress_health_check=list(HealthCheck),
         )

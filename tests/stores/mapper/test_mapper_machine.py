@@ -13,6 +13,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -281,6 +282,7 @@ def _told(entry: Any) -> tuple[str, int, str]:
     return of["external_id"], of["revision"], Action.REFUSED if entry.status == "error" else became["action"]
 
 
+@pytest.mark.timeout(3600)
 def test_the_target_is_what_its_model_says(database_url: str) -> None:
     """Random histories on both databases, each checked step by step."""
     started = time.monotonic()
@@ -290,7 +292,7 @@ def test_the_target_is_what_its_model_says(database_url: str) -> None:
         for number, options in ((KEEPS, {}), (RECREATES, {"on_deleted": "recreate"})):
             mapper.map("events", {"field_mappings": {"title": "event_title", "date": "date"}, **options}, number)
         form = settings(
-            max_examples=fault_form.amount("EXAMPLES", 15, 1500),
+            max_examples=fault_form.amount("EXAMPLES", 15, 1000),
             stateful_step_count=fault_form.either(20, 50),
             phases=(Phase.reuse, Phase.generate, Phase.shrink),
             suppress_health_check=list(HealthCheck),

@@ -67,7 +67,9 @@ class QueueStore:
 
         Records of other mappings are held: they step out of the queue until `release_held`. Raises Unavailable.
         """
-        lanes = (self._claim_solo, self._claim_fresh) if solo_first else (self._claim_fresh, self._claim_solo)
+        lanes = [self._claim_fresh, self._claim_solo]
+        if solo_first:
+            lanes.insert(0, self._claim_solo)  # and once more at the end: the other lane may have moved some into it
         for lane in lanes:
             # Each pass that finds nothing to lease has moved what it found out of its way.
             for _ in range(_PASSES):
@@ -82,7 +84,7 @@ class QueueStore:
         self, most: int, seconds: int, active: Collection[int], connection: AsyncConnection
     ) -> Claim:
         rows = (await connection.execute(self._lock_fresh, {"most": most})).all()
-        held = await self._hold(connection, [row.id for row in rows if row.mapping_id not in active])
+        held = await self._hold(connection, [row for row in rows if row.mapping_id not in active])
         rows = [row for row in rows if row.mapping_id in active]
         died = [row.id for row in rows if row.lease_token is not None]
         if died:
@@ -97,7 +99,7 @@ class QueueStore:
         if row is None:
             return Claim(None, False)
         if row.mapping_id not in active:
-            await self._hold(connection, [row.id])
+            await self._hold(connection, [row])
             return Claim(None, True)
         foreign = await self._owned(connection, [row])
         if foreign:
@@ -179,12 +181,13 @@ class QueueStore:
             delivery_id=null(),
         )
 
-    async def _hold(self, connection: AsyncConnection, ids: Sequence[int]) -> bool:
-        if ids:
+    async def _hold(self, connection: AsyncConnection, rows: Sequence[Any]) -> bool:
+        if rows:
+            await self._owned(connection, rows)  # while it can be told how the state before ended
             reason = literal(RecordReason.MAPPING_INACTIVE.value)
             await self._rows.change(
                 connection,
-                ids,
+                [row.id for row in rows],
                 available_at=null(),
                 lease_token=null(),
                 lease_solo=literal_column("0"),
@@ -192,7 +195,7 @@ class QueueStore:
                 attempts=literal_column("0"),
                 error_reason=reason,
             )
-        return bool(ids)
+        return bool(rows)
 
     async def release_held(self, active: Collection[int]) -> int:
         """Puts held records of active mappings back into the queue; gives of how many mappings. Raises Unavailable."""
@@ -302,9 +305,11 @@ def _is_foreign(row: Any) -> bool:
 
 def _was_synced(row: Any) -> bool:
     """Whether a state was synced that another application has overwritten and made pending; an earlier one may have
-    been. A state that waits or is retried has not been handed out, or has a reason; one of a dead lease is alone.
+    been. A state that waits for its first lease has no attempts, one that is retried a reason, and one whose lease died
+    its token or a place in the lane of its own.
     """
-    return row.last_synced_at is not None and row.attempts > 0 and row.error_reason is None and not row.lease_solo
+    is_settled = row.attempts > 0 and row.error_reason is None and row.lease_token is None and not row.lease_solo
+    return is_settled and row.last_synced_at is not None
 
 
 def _leased(row: Any, is_foreign: bool) -> Leased:
