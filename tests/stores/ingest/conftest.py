@@ -10,7 +10,7 @@ from sqlalchemy import text
 from ingest_samples import configuration, delivery
 from intertie_chassis.database import Database
 from intertie_chassis.outbox import Outbox
-from intertie_ingest.audit_convert import entries_of_group
+from intertie_ingest.audit_convert import entries_of_group, entry_of_crash
 from intertie_ingest.browse_store import BrowseStore
 from intertie_ingest.cache_walk_store import CacheWalk
 from intertie_ingest.configuration import Configuration
@@ -85,7 +85,7 @@ async def opened(database_url: str, config: Configuration) -> Ingest:
         database,
         tables,
         Store(database, tables, outbox),
-        QueueStore(database, tables),
+        QueueStore(database, tables, outbox, lambda record: entry_of_crash(record, "", "")),
         SettlementStore(database, tables),
         BrowseStore(database, tables),
         SetAsideStore(database, tables, outbox),

@@ -123,7 +123,7 @@ async def test_the_php_application_goes_on_and_is_seen(existing: Database) -> No
     await adopt(existing)
     tables = Tables.named(PREFIX)
     store = Store(existing, tables, Outbox(existing, tables.outbox))
-    queue = QueueStore(existing, tables)
+    queue = QueueStore(existing, tables, Outbox(existing, tables.outbox), lambda _: b"")
     assert not any(await queue.lanes())
     await run(existing, PHP_INSERT, external_id="new", data='{"id": "new"}')
     await run(existing, PHP_INSERT, external_id="old-2", data='{"id": "old-2", "changed": true}')

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ingest_samples import configuration, mapping, system
+from intertie.audit.v1 import audit_pb2
 from intertie_ingest.configuration import Configuration
 from intertie_ingest.model import Outcome, Settlement
 from intertie_ingest.queue_store import MOST_CRASHES
@@ -140,6 +141,11 @@ async def test_poison_is_set_aside_and_its_neighbours_are_not(ingest: Any) -> No
     assert (rows[1].error_reason, rows[1].crashes, rows[1].attempts) == ("crashed", MOST_CRASHES, 1 + MOST_CRASHES)
     assert [one.lease_solo for one in (rows[0], rows[2])] == [0, 0]
     assert await ingest.lease() is None
+    messages = await ingest.sql("SELECT payload FROM {prefix}ingest_outbox ORDER BY id")
+    (entry,) = audit_pb2.AppendEntriesRequest.FromString(bytes(messages[-1].payload)).entries
+    # What no mapper lived to say.
+    assert (entry.query_type, entry.status, entry.delivery_id) == ("mapping", "error", rows[1].delivery_id)
+    assert b"crashed" in entry.response_payload
 
 
 async def test_poison_never_starves_the_others(ingest: Any) -> None:

@@ -83,7 +83,9 @@ async def check_a_sync(database: Database, unchanged: int) -> None:
     assert outcome.new == 1
     assert await syncs.settling.mark_vanished(claim, 10) == unchanged
     await syncs.runs.finish(claim.run.run_id, claim.token, RunState.SUCCEEDED)
-    lease = await QueueStore(database, tables).lease(10, 60, {1}, solo_first=False)
+    lease = await QueueStore(database, tables, Outbox(database, tables.outbox), lambda _: b"").lease(
+        10, 60, {1}, solo_first=False
+    )
     assert lease is not None
     assert [one.external_id for one in lease.records] == ["new"]
 

@@ -20,6 +20,7 @@ from intertie_ingest.audit_convert import (
     entries_of_greetings,
     entries_of_group,
     entries_of_rejections,
+    entry_of_crash,
 )
 from intertie_ingest.browse_store import BrowseStore
 from intertie_ingest.cache_walk_store import CacheWalk
@@ -27,6 +28,7 @@ from intertie_ingest.clients import AuditClient, FeedClient
 from intertie_ingest.greetings import Greetings
 from intertie_ingest.leases import Leases
 from intertie_ingest.migrations import MIGRATIONS
+from intertie_ingest.model import Leased
 from intertie_ingest.queue_store import QueueStore
 from intertie_ingest.rejection_store import RejectionStore
 from intertie_ingest.rejections import Rejections
@@ -102,7 +104,8 @@ def assemble(
         greetings,
         spool,
     )
-    leases = Leases(QueueStore(database, tables), SettlementStore(database, tables), snapshot, wakeup, server.stopping)
+    queue = QueueStore(database, tables, outbox, _crashed(snapshot))
+    leases = Leases(queue, SettlementStore(database, tables), snapshot, wakeup, server.stopping)
 
     browse, cache = BrowseStore(database, tables), CacheWalk(database, tables)
     set_aside = SetAsideStore(database, tables, outbox)
@@ -129,6 +132,17 @@ def assemble(
     # After the last call and before the database is closed: what was refused last is told of too.
     server.resources.push_async_callback(rejections.flush, is_last=True)
     server.resources.push_async_callback(greetings.flush, is_last=True)
+
+
+def _crashed(snapshot: Snapshot) -> Callable[[Leased], bytes]:
+    """Makes the audit's message of a record that is set aside in a claim, with the names that are known now."""
+
+    def entry(record: Leased) -> bytes:
+        known = snapshot.configuration()
+        system, mapping = known.by_id.get(record.system_id), known.mappings.get(record.mapping_id)
+        return entry_of_crash(record, system.name if system else "", mapping.name if mapping else "")
+
+    return entry
 
 
 def _snapshot_file(settings: IngestSettings, path: Path) -> SnapshotFile:

@@ -15,7 +15,7 @@ from intertie_chassis.ids import new_ulid
 from intertie_ingest.errors import DeliveryKeyReused
 from intertie_ingest.folding import Fold
 from intertie_ingest.greetings import Greeted
-from intertie_ingest.model import Accepted, Rejection, Route
+from intertie_ingest.model import Accepted, Leased, RecordReason, Rejection, Route
 from intertie_ingest.selection import ranges
 
 _MOST_IDS = 20
@@ -138,6 +138,34 @@ def entries_of_replay(ids: Sequence[int], selector: dict[str, object], actor: st
             request_id=request_id,
         )
         entry.created_at.FromNanoseconds(now)
+    return request.SerializeToString()
+
+
+def entry_of_crash(record: Leased, system: str, mapping: str) -> bytes:
+    """The entry of a record that is set aside because its mappers died; in mapper's words, which could not say it."""
+    request = audit_pb2.AppendEntriesRequest()
+    reason = RecordReason.CRASHED
+    entry = request.entries.add(
+        entry_id=new_ulid(),
+        system_id=record.system_id,
+        system=system,
+        query_type="mapping",
+        query_string=mapping or f"mapping {record.mapping_id}",
+        request_payload=orjson.dumps(
+            {
+                "external_id": record.external_id,
+                "revision": record.revision,
+                "delivery_id": record.delivery_id,
+                "digest": record.digest.hex(),
+            }
+        ),
+        response_payload=orjson.dumps({"action": "refused", "reason": reason.value, "attempts": record.attempts - 1}),
+        status="error",
+        error_message=reason.sentence,
+        actor="service:ingest",
+        delivery_id=record.delivery_id,
+    )
+    entry.created_at.FromNanoseconds(_nanoseconds(utc_now()))
     return request.SerializeToString()
 
 

@@ -7,7 +7,7 @@ are not set aside with it.
 """
 
 import functools
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intertie_chassis.database import Database
 from intertie_chassis.ids import new_ulid
+from intertie_chassis.outbox import Outbox
 from intertie_ingest.cache_store import CacheRows
 from intertie_ingest.migrations.first_tables import CLAIM_INDEX
 from intertie_ingest.model import Ending, Lease, Leased, RecordReason, Status
@@ -42,8 +43,13 @@ class Claim:
 class QueueStore:
     """Where records wait for mapper."""
 
-    def __init__(self, database: Database, tables: Tables) -> None:
+    def __init__(
+        self, database: Database, tables: Tables, outbox: Outbox, entry_of_crash: Callable[[Leased], bytes]
+    ) -> None:
+        """`entry_of_crash` makes the audit's message of a record that is set aside because it crashes mappers."""
         self._database = database
+        self._outbox = outbox
+        self._entry_of_crash = entry_of_crash
         self._rows = CacheRows(database, tables)
         self._cache = tables.cache
         self._endings = tables.endings
@@ -119,6 +125,8 @@ class QueueStore:
                 lease_token=null(),
                 lease_solo=literal_column("0"),
             )
+            # Its mappers did not live to say it.
+            await self._outbox.append(connection, self._entry_of_crash(_leased(row, False)))
             return Claim(None, True)
         return Claim(await self._take(connection, [row], seconds, crashes=literal(crashes)), False)
 
