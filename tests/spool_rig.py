@@ -149,3 +149,14 @@ Start = Callable[..., Awaitable[Spooling]]
 def ids(results: Sequence[Any]) -> list[str]:
     """The ids that results name."""
     return [result.delivery_id for result in results]
+
+
+async def titles(ingest: Any) -> list[str]:
+    """The records of the cache, in the order of their ids."""
+    rows = await ingest.sql("SELECT data_json FROM {cache} ORDER BY external_id")
+    return [row[0] for row in rows]
+
+
+async def stored(ingest: Any) -> set[str]:
+    """The ids of the deliveries that the database has."""
+    return {row[0] for row in await ingest.sql("SELECT delivery_id FROM {prefix}inbound_deliveries")}

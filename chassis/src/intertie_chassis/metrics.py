@@ -31,6 +31,12 @@ DATABASE_AVAILABLE = Gauge(
     ["database"],
     registry=REGISTRY,
 )
+SPOOL_DELIVERIES = Gauge(
+    "intertie_spool_deliveries",
+    "Deliveries in the spool of ingest, by state: they are `waiting` for the database, or `refused` by it.",
+    ["state"],
+    registry=REGISTRY,
+)
 
 
 async def expose(listen: str) -> None:

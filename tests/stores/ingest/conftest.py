@@ -1,19 +1,21 @@
 """An ingest database on both stores, with the ways into it that the process has."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from ingest_samples import configuration, delivery
+from ingest_samples import configuration, delivery, mapping, system
 from intertie_chassis.database import Database
 from intertie_chassis.outbox import Outbox
 from intertie_ingest.audit_convert import entries_of_group, entry_of_crash
 from intertie_ingest.browse_store import BrowseStore
 from intertie_ingest.cache_walk_store import CacheWalk
-from intertie_ingest.configuration import Configuration
+from intertie_ingest.configuration import Configuration, StoredSystem
 from intertie_ingest.folding import Fold
 from intertie_ingest.migrations import MIGRATIONS
 from intertie_ingest.model import Lease, Outcome, Settlement
@@ -21,8 +23,11 @@ from intertie_ingest.queue_store import QueueStore
 from intertie_ingest.rejection_store import RejectionStore
 from intertie_ingest.set_aside_store import SetAsideStore
 from intertie_ingest.settlement_store import SettlementStore
+from intertie_ingest.spool import Bounds
 from intertie_ingest.store import Store
 from intertie_ingest.tables import Tables
+from passage import Passage
+from spool_rig import Spooling, Start
 
 PREFIX = "t_"
 CACHE = f"{PREFIX}external_data_cache"
@@ -120,3 +125,29 @@ async def ingest(make_ingest: Callable[[Configuration], Any]) -> Ingest:
     """The test's database, with the seed's system and mapping."""
     made: Ingest = await make_ingest(configuration())
     return made
+
+
+@pytest.fixture
+async def start_spooling(
+    ingest: Any, request: pytest.FixtureRequest, database_url: str, tmp_path: Path
+) -> AsyncIterator[Start]:
+    """Starts accepting with a spool on the test's database, which `ingest` always reaches."""
+    async with AsyncExitStack() as stack:
+
+        async def begin(*systems: StoredSystem, bounds: Bounds | None = None) -> Spooling:
+            url, passage = database_url, None
+            if ingest.database.dialect == "mysql":
+                port = request.getfixturevalue("mariadb_server").port
+                passage = stack.enter_context(Passage(port))
+                url = url.replace(f":{port}/", f":{passage.port}/")
+            database = await Database.open(url, table_prefix="t_")
+            stack.push_async_callback(database.close)
+            directory = tmp_path / "spool"
+            made = Spooling(
+                database, passage, directory, bounds or Bounds(), ingest.tables, systems or (system(mapping()),)
+            )
+            await made.start()
+            stack.push_async_callback(lambda: made.kept.close())
+            return made
+
+        yield begin

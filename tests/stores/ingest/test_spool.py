@@ -4,75 +4,26 @@ import asyncio
 import hashlib
 import hmac
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from ingest_samples import JSON, SECRET, desk, mapping, raw, system
 from intertie.audit.v1 import audit_pb2
-from intertie_chassis.database import Database
-from intertie_chassis.errors import Internal, StartupError, Unavailable
+from intertie_chassis.errors import Unavailable
 from intertie_ingest.audit_convert import entries_of_group
-from intertie_ingest.configuration import StoredSystem
 from intertie_ingest.errors import Clash, DeliveryKeyReused
 from intertie_ingest.model import Accepted, RawDelivery
-from intertie_ingest.spool import Bounds
-from intertie_ingest.spool_directory import SpoolDirectory
-from intertie_ingest.spool_store import SpoolStore
-from passage import Passage
-from spool_rig import Spooling, Start, ids, refuse_writing
+from spool_rig import Start, ids, refuse_writing, stored, titles
 from waiting import eventually
 
-REFUSING_TRIGGERS = {
-    "sqlite": "CREATE TRIGGER refuse BEFORE INSERT ON {prefix}inbound_deliveries WHEN NEW.source = '192.0.2.66' "
-    "BEGIN SELECT RAISE(ABORT, 'refused'); END",
-    "mysql": "CREATE TRIGGER refuse BEFORE INSERT ON {prefix}inbound_deliveries FOR EACH ROW "
-    "IF NEW.source = '192.0.2.66' THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'refused'; END IF",
-}
 A, B = {"id": "1", "title": "A"}, {"id": "1", "title": "B"}
 
 
-@pytest.fixture
-async def start(ingest: Any, request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> AsyncIterator[Start]:
-    """Starts accepting with a spool on the test's database, which `ingest` always reaches."""
-    async with AsyncExitStack() as stack:
-
-        async def begin(*systems: StoredSystem, bounds: Bounds | None = None) -> Spooling:
-            url, passage = database_url, None
-            if ingest.database.dialect == "mysql":
-                port = request.getfixturevalue("mariadb_server").port
-                passage = stack.enter_context(Passage(port))
-                url = url.replace(f":{port}/", f":{passage.port}/")
-            database = await Database.open(url, table_prefix="t_")
-            stack.push_async_callback(database.close)
-            directory = tmp_path / "spool"
-            made = Spooling(
-                database, passage, directory, bounds or Bounds(), ingest.tables, systems or (system(mapping()),)
-            )
-            await made.start()
-            stack.push_async_callback(lambda: made.kept.close())
-            return made
-
-        yield begin
-
-
-async def titles(ingest: Any) -> list[str]:
-    rows = await ingest.sql("SELECT data_json FROM {cache} ORDER BY external_id")
-    return [row[0] for row in rows]
-
-
-async def stored(ingest: Any) -> set[str]:
-    return {row[0] for row in await ingest.sql("SELECT delivery_id FROM {prefix}inbound_deliveries")}
-
-
-async def test_what_comes_while_the_database_is_away_arrives(ingest: Any, start: Start) -> None:
+async def test_what_comes_while_the_database_is_away_arrives(ingest: Any, start_spooling: Start) -> None:
     """Each is answered for itself, repetitions and conflicts too, and arrives as sent, under the id that was told."""
-    spooling = await start()
+    spooling = await start_spooling()
     (before,) = await spooling.accepted(raw({"id": 0}))
     await spooling.leave()
     results = await spooling.accept(
@@ -99,9 +50,9 @@ async def test_what_comes_while_the_database_is_away_arrives(ingest: Any, start:
     assert (spooling.spool.waiting, spooling.spool._size) == (0, 0)
 
 
-async def test_what_waits_is_never_overtaken(ingest: Any, start: Start) -> None:
+async def test_what_waits_is_never_overtaken(ingest: Any, start_spooling: Start) -> None:
     """The database is back, and an older state still waits: a newer one goes behind it."""
-    spooling = await start()
+    spooling = await start_spooling()
     await spooling.leave()
     await spooling.accepted(raw(A))
     await spooling.come_back()
@@ -114,9 +65,9 @@ async def test_what_waits_is_never_overtaken(ingest: Any, start: Start) -> None:
     assert not spooling.spool.is_spooling
 
 
-async def test_the_drain_catches_up_with_senders_that_never_stop(ingest: Any, start: Start) -> None:
+async def test_the_drain_catches_up_with_senders_that_never_stop(ingest: Any, start_spooling: Start) -> None:
     """No state is lost or overtaken while spooling begins and ends under load, and in the end it has ended."""
-    spooling = await start()
+    spooling = await start_spooling()
     last: dict[int, str] = {}
     is_over = asyncio.Event()
     direct: Counter[int] = Counter()
@@ -146,9 +97,9 @@ async def test_the_drain_catches_up_with_senders_that_never_stop(ingest: Any, st
     assert await titles(ingest) == [raw({"id": record, "title": last[record]}).body.decode() for record in range(6)]
 
 
-async def test_a_process_that_dies_before_it_removed_what_it_stored_doubles_nothing(ingest: Any, start: Start) -> None:
+async def test_a_death_between_commit_and_removal_doubles_nothing(ingest: Any, start_spooling: Start) -> None:
     """Not even a repetition, of which the database has no row: as a new state it would overtake what came after it."""
-    spooling = await start()
+    spooling = await start_spooling()
     await spooling.accepted(raw(A))
     await spooling.leave()
     for body in ({"id": 0}, A, B):
@@ -169,9 +120,9 @@ async def test_a_process_that_dies_before_it_removed_what_it_stored_doubles_noth
     assert await titles(ingest) == [raw(body).body.decode() for body in ({"id": 0}, B, {"id": 2})]
 
 
-async def test_a_commit_whose_answer_was_lost_is_recognised(ingest: Any, start: Start) -> None:
+async def test_a_commit_whose_answer_was_lost_is_recognised(ingest: Any, start_spooling: Start) -> None:
     """It succeeded, and its group was kept all the same: nothing is stored again, and what it refused is not lost."""
-    spooling = await start()
+    spooling = await start_spooling()
     await spooling.accepted(raw(A), raw({"id": 2, "n": 1}, key="k"))
     config = spooling.snapshot.configuration()
     group = [_taken(config, one) for one in (raw(A), raw(B), raw({"id": 2, "n": 2}, key="k"))]
@@ -185,10 +136,10 @@ async def test_a_commit_whose_answer_was_lost_is_recognised(ingest: Any, start: 
 
 
 async def test_a_commit_that_succeeds_after_it_was_looked_for_is_looked_for_again(
-    ingest: Any, start: Start, monkeypatch: pytest.MonkeyPatch
+    ingest: Any, start_spooling: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server may finish a transaction long after its answer was given up."""
-    spooling = await start()
+    spooling = await start_spooling()
     group = [_taken(spooling.snapshot.configuration(), one) for one in (raw(A), raw(B))]
     await spooling.spool.keep(group, "attempt")
     look = spooling.store.stored
@@ -206,9 +157,9 @@ async def test_a_commit_that_succeeds_after_it_was_looked_for_is_looked_for_agai
     assert await stored(ingest) == {one.delivery_id for one in group}
 
 
-async def test_a_key_that_was_used_before_with_other_bytes_loses_nothing(ingest: Any, start: Start) -> None:
+async def test_a_key_that_was_used_before_with_other_bytes_loses_nothing(ingest: Any, start_spooling: Start) -> None:
     """The sender was answered and has forgotten it: it is stored without its key, and both logs say so."""
-    spooling = await start()
+    spooling = await start_spooling()
     await spooling.accepted(raw({"id": 1}, key="k"))
     await spooling.leave()
     await spooling.accepted(raw({"id": 2}, key="k"), raw({"id": 3}, key="other"))
@@ -226,9 +177,9 @@ async def test_a_key_that_was_used_before_with_other_bytes_loses_nothing(ingest:
     assert (told.delivery_id, b'"delivery_key":"k"' in told.request_payload) == (results[0], True)
 
 
-async def test_a_repetition_of_what_the_database_has_is_dropped(ingest: Any, start: Start) -> None:
+async def test_a_repetition_of_what_the_database_has_is_dropped(ingest: Any, start_spooling: Start) -> None:
     """By its key or its content; of its own it is neither a delivery nor a state."""
-    spooling = await start()
+    spooling = await start_spooling()
     await spooling.accepted(raw(A), raw({"id": 2}, key="k"))
     await spooling.leave()
     await spooling.accepted(raw(A), raw({"id": 2}, key="k"), raw({"id": 3}))
@@ -239,112 +190,9 @@ async def test_a_repetition_of_what_the_database_has_is_dropped(ingest: Any, sta
     assert sum("is a repetition" in log["event"] for log in logs) == 2
 
 
-async def test_what_the_database_refuses_holds_nobody_up(ingest: Any, start: Start) -> None:
-    """It stays in the spool, marked; the others arrive, and the next start says that it is there."""
-    spooling = await start()
-    await ingest.sql(REFUSING_TRIGGERS[ingest.database.dialect])
-    await spooling.leave()
-    await spooling.accepted(
-        *[raw({"id": number}, peer="192.0.2.66" if number in (3, 8) else "192.0.2.1") for number in range(12)]
-    )
-    await spooling.come_back()
-    await spooling.drain_all()
-    assert await ingest.count("inbound_deliveries") == 10
-    assert await ingest.count("external_data_cache") == 10
-    with capture_logs() as logs:
-        await spooling.restart()
-    assert [log["refused"] for log in logs if "refuses" in log["event"]] == [2]
-    assert not spooling.spool.is_spooling
-    # Sent again it is no repetition: the database decides, as of any other.
-    (result,) = await spooling.accept(raw({"id": 3}, peer="192.0.2.66"))
-    assert isinstance(result, Internal)
-
-
-async def test_a_row_that_cannot_be_read_holds_nobody_up(ingest: Any, start: Start) -> None:
-    """It stays as it is."""
-    spooling = await start()
-    await spooling.leave()
-    await spooling.accepted(raw({"id": 1}), raw({"id": 2}))
-
-    async def damage(connection: Any) -> None:
-        await connection.execute(text("UPDATE spool_deliveries SET content = 'no json' WHERE id = 1"))
-
-    await spooling.kept._database.transaction(damage)
-    await spooling.come_back()
-    await spooling.drain_all()
-    assert await titles(ingest) == [raw({"id": 2}).body.decode()]
-    await spooling.restart()
-    assert spooling.kept.found.refused == 1
-
-
-@pytest.mark.parametrize("bounds", [Bounds(size=1500), Bounds(deliveries=2)], ids=["bytes", "deliveries"])
-async def test_a_full_spool_refuses_with_a_time_to_come_back(ingest: Any, start: Start, bounds: Bounds) -> None:
-    """Health says so too; what was answered arrives, and then there is room again."""
-    spooling = await start(bounds=bounds)
-    await spooling.leave()
-    ready = spooling.spool.readiness(lambda: _said("away"), lambda: _said(True))
-    assert await ready() is None
-    results = [(await spooling.accept(raw({"id": number, "filler": "x" * 400})))[0] for number in range(4)]
-    kinds = [type(result) for result in results]
-    assert kinds[:2] == [Accepted, Accepted]
-    assert kinds[-1] is Unavailable
-    assert (results[-1].reason, results[-1].retry_after) == ("STORE_UNAVAILABLE", 5)
-    assert "full" in (await ready() or "")
-    await spooling.come_back()
-    await spooling.drain_all()
-    assert await stored(ingest) == set(ids([result for result in results if isinstance(result, Accepted)]))
-    await spooling.leave()
-    await spooling.accepted(raw({"id": 9}))
-
-
-async def test_a_spool_whose_disk_fails_promises_nothing(ingest: Any, start: Start) -> None:
-    """503 with a time to come back while neither can be written; it heals without a restart."""
-    spooling = await start()
-    await spooling.leave()
-    await refuse_writing(spooling.kept._database)
-    (result,) = await spooling.accept(raw(A))
-    assert isinstance(result, Unavailable)
-    assert result.retry_after
-    ready = spooling.spool.readiness(lambda: _said("away"), lambda: _said(True))
-    assert "cannot be written" in (await ready() or "")
-    await refuse_writing(spooling.kept._database, False)
-    await spooling.spool.look()
-    assert await ready() is None
-    accepted = await spooling.accepted(raw(B))
-    await spooling.come_back()
-    await spooling.drain_all()
-    assert await stored(ingest) == set(accepted)
-
-
-async def test_a_spool_that_lies_empty_on_a_dead_disk_keeps_nobody_from_the_database(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing was promised, so nothing must be waited for."""
-    spooling = await start()
-    await spooling.leave()
-    await refuse_writing(spooling.kept._database)
-    await spooling.accept(raw(A))
-
-    async def fail() -> Any:
-        raise Unavailable
-
-    monkeypatch.setattr(spooling.kept, "batch", fail)
-    await spooling.come_back()
-    await spooling.drain_all()
-    await spooling.accepted(raw(A))
-    assert not spooling.spool.is_spooling
-
-
-async def test_health_still_tells_of_tables_that_do_not_fit(start: Start) -> None:
-    """A spool is no reason to hide that somebody must migrate."""
-    spooling = await start()
-    assert await spooling.spool.readiness(lambda: _said("migrate"), lambda: _said(False))() == "migrate"
-    assert await spooling.spool.readiness(lambda: _said(None), lambda: _said(True))() is None
-
-
-async def test_what_a_stopped_process_kept_comes_first_at_the_next_start(ingest: Any, start: Start) -> None:
+async def test_what_a_stopped_process_kept_comes_first_at_the_next_start(ingest: Any, start_spooling: Start) -> None:
     """Also before the database is back; the order and the ids stay."""
-    spooling = await start()
+    spooling = await start_spooling()
     await spooling.leave()
     accepted = await spooling.accepted(raw(A), raw(b'{"title": "no id"}'))
     await spooling.restart()
@@ -356,9 +204,9 @@ async def test_what_a_stopped_process_kept_comes_first_at_the_next_start(ingest:
     assert raw(B).body.decode() in await titles(ingest)
 
 
-async def test_an_unrouted_delivery_that_comes_again_is_routed(ingest: Any, start: Start) -> None:
+async def test_an_unrouted_delivery_that_comes_again_is_routed(ingest: Any, start_spooling: Start) -> None:
     """Under its key, while both wait: the first one gets the records of the second."""
-    spooling = await start(system(name="law_enforcement"))
+    spooling = await start_spooling(system(name="law_enforcement"))
     await spooling.leave()
     (first,) = await spooling.accepted(raw(A, key="k"))
     spooling.say(system(mapping()))
@@ -371,9 +219,9 @@ async def test_an_unrouted_delivery_that_comes_again_is_routed(ingest: Any, star
     assert await titles(ingest) == [raw(A).body.decode()]
 
 
-async def test_a_replay_is_known_whether_what_it_repeats_waits_or_not(ingest: Any, start: Start) -> None:
+async def test_a_replay_is_known_whether_what_it_repeats_waits_or_not(ingest: Any, start_spooling: Start) -> None:
     """GitHub signs the body alone: the same under another id is the same, while it waits and afterwards."""
-    spooling = await start(system(mapping(), webhook_auth="github", webhook_secret=SECRET))
+    spooling = await start_spooling(system(mapping(), webhook_auth="github", webhook_secret=SECRET))
     await spooling.leave()
     (first,) = await spooling.accepted(_github(A, "1"))
     assert await spooling.accepted(_github(B, "2"))
@@ -384,47 +232,6 @@ async def test_a_replay_is_known_whether_what_it_repeats_waits_or_not(ingest: An
     (later,) = await spooling.accept(_github(A, "4"))
     assert (later.delivery_id, later.is_duplicate) == (first, True)
     assert await titles(ingest) == [raw(B).body.decode()]
-
-
-class TestDirectory:
-    """Where a spool lies."""
-
-    async def test_it_is_its_owners_alone_and_one_process_has_it(self, tmp_path: Path) -> None:
-        directory = tmp_path / "deep" / "spool"
-        first = await SpoolStore.open(SpoolDirectory.take(directory))
-        assert directory.stat().st_mode & 0o777 == 0o700
-        modes = {path.name: path.stat().st_mode & 0o777 for path in directory.iterdir()}
-        assert "spool.db" in modes
-        assert set(modes.values()) == {0o600}
-        with pytest.raises(StartupError, match="another process has the spool"):
-            SpoolDirectory.take(directory)
-        await first.close()
-        await (await SpoolStore.open(SpoolDirectory.take(directory))).close()
-
-    async def test_what_cannot_be_a_spool_is_said_at_once(self, tmp_path: Path) -> None:
-        (tmp_path / "file").write_text("")
-        with pytest.raises(StartupError, match="cannot be used"):
-            SpoolDirectory.take(tmp_path / "file" / "spool")
-        directory = SpoolDirectory.take(tmp_path / "spool")
-        (tmp_path / "spool" / "spool.db").write_text("this is no database, and long enough to be seen as none" * 20)
-        with pytest.raises(StartupError):
-            await SpoolStore.open(directory)
-        directory.release()
-
-    async def test_a_file_of_a_newer_version_is_left_alone(self, tmp_path: Path) -> None:
-        spool = await SpoolStore.open(SpoolDirectory.take(tmp_path))
-
-        async def age(connection: Any) -> None:
-            await connection.exec_driver_sql("PRAGMA user_version = 1000")
-
-        await spool._database.transaction(age)
-        await spool.close()
-        with pytest.raises(StartupError, match="newer version"):
-            await SpoolStore.open(SpoolDirectory.take(tmp_path))
-
-
-async def _said(what: Any) -> Any:
-    return what
 
 
 def _taken(config: Any, one: RawDelivery) -> Any:

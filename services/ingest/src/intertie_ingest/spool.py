@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from intertie_chassis import metrics
 from intertie_chassis.errors import Unavailable
 from intertie_chassis.health import Check
 from intertie_ingest.errors import DeliveryKeyReused
@@ -58,6 +59,7 @@ class Spool:
         self._is_broken = self._is_full_told = False
         self._since = self._told_at = time.monotonic()
         self._kept = 0
+        self._show()
         if self.is_spooling:
             self.began.set()
             _log.warning("deliveries of an earlier run wait in the spool", waiting=self.waiting, bytes=self._size)
@@ -110,6 +112,7 @@ class Spool:
             self._refused += deliveries
         else:
             self._size -= size
+        self._show()
 
     def readiness(self, schema: Check, at_head: Callable[[], Awaitable[bool]]) -> Check:
         """A ready check for `Server.ready_when`: what `schema` says, unless it is about a database that is away, or
@@ -148,6 +151,10 @@ class Spool:
     def _is_full(self) -> bool:
         return self._size >= self._bounds.size or self.waiting + self._refused >= self._bounds.deliveries
 
+    def _show(self) -> None:
+        metrics.SPOOL_DELIVERIES.labels("waiting").set(self.waiting)
+        metrics.SPOOL_DELIVERIES.labels("refused").set(self._refused)
+
     def _begin(self) -> None:
         if self.is_spooling:
             return
@@ -179,6 +186,7 @@ class Spool:
             self._kept += kept.added
             self.waiting += kept.added
             self._size += kept.size
+            self._show()
             return list(kept.outcomes)
 
     @asynccontextmanager

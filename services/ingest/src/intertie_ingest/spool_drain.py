@@ -25,6 +25,8 @@ from intertie_ingest.wakeup import Wakeup
 
 _PAUSE_SECONDS = 1.0
 _CLASH_SECONDS = 0.1
+_COMMIT_SECONDS = 20.0
+"""More than others have: a batch keeps its size, and a slow database must get it done at some time."""
 
 _log = structlog.get_logger()
 
@@ -147,7 +149,7 @@ class Drain:
             return self._entries(folded, lost)
 
         try:
-            return await self._store.commit(group, message)
+            return await self._store.commit(group, message, seconds=_COMMIT_SECONDS)
         except _KeysReused as error:
             lost |= error.keys
         return await self._stored(

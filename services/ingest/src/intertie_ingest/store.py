@@ -34,8 +34,11 @@ class Store:
         self._replays = Replays(tables)
         self._insert_deliveries = ManyRows(insert(tables.deliveries), [c.name for c in tables.deliveries.columns])
 
-    async def commit(self, group: Sequence[Delivery], entries: Callable[[Fold], bytes | None]) -> Fold:
-        """Writes a group whole or not at all; `entries` makes the audit's message of what the group came to.
+    async def commit(
+        self, group: Sequence[Delivery], entries: Callable[[Fold], bytes | None], *, seconds: float | None = None
+    ) -> Fold:
+        """Writes a group whole or not at all; `entries` makes the audit's message of what the group came to. `seconds`:
+        how long it may take, where no sender waits.
 
         Raises Clash when another process wrote the same record or key first (nothing is written; commit again), Refused
         when the database refuses a value, Unavailable when it is away.
@@ -54,7 +57,7 @@ class Store:
             return folded
 
         try:
-            return await self._database.transaction(work, timeout=self._commit_seconds)
+            return await self._database.transaction(work, timeout=seconds or self._commit_seconds)
         except exc.SQLAlchemyError as error:
             raise refusal(error) from error
 
