@@ -41,10 +41,12 @@ class Disks:
         if any(shutil.which(program, path=_SEARCH_PATH) is None for program in _PROGRAMS):
             return None
         _remove_leftovers()
-        directory = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        # Held until the process ends, however it does: by it the next run knows whether the directory is in use.
-        disks = cls(directory, os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        fcntl.flock(disks._lock, fcntl.LOCK_EX)
+        made = Path(tempfile.mkdtemp(prefix=f"new-{_PREFIX}"))
+        # Held until the process ends, however it does: by it other runs know whether the directory is in use.
+        lock = os.open(made / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # None of them has seen it without its lock.
+        disks = cls(made.rename(made.with_name(made.name.removeprefix("new-"))), lock)
         try:
             disks.make("trial", mebibytes=8).remove()
         except subprocess.CalledProcessError:

@@ -46,6 +46,7 @@ class Installation:
                 requirement.missing("mariadb", "install mariadb-server")
             server = MariaDBServer.launch(mariadbd, install_db, data=disk.path / "mariadb")
             database = server.create_database()
+            disk.sync()  # MariaDB leaves the directory of a new database, which is an operator's to make, unsynced
         return cls(disk, server, database, env)
 
     @property

@@ -7,6 +7,7 @@ is held against the ledger of the clients. Where commits are not synced the same
 import asyncio
 import platform
 import random
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from power_cuts import Installation, Outage
 # Seconds of a lease prove as much as a minute.
 ENV = {"INTERTIE_MAPPER_LEASE_SECONDS": "10"}
 RATE = 80.0
+MOST_CUTS_OF_A_START = 12
 
 
 @pytest.fixture
@@ -81,15 +83,20 @@ async def test_what_a_power_cut_leaves_of_a_first_start_starts(store: str, disks
     """Cut while keys and tables are made for the first time: the next start goes on from whatever is there."""
     seed = fault_form.seed()
     live = Installation.on_new_disk(disks, store, ENV)
+    is_ready = threading.Event()
     with Ledger(tmp_path / "ledger.jsonl") as ledger:
         try:
-            # The start blocks here; the cuts are made beside it.
-            cutting = asyncio.create_task(asyncio.to_thread(_cut_meanwhile, disks, live, ledger, random.Random(seed)))
-            await asyncio.sleep(0)
+            cutting = asyncio.create_task(
+                asyncio.to_thread(_cut_until, is_ready, disks, live, ledger, random.Random(seed))
+            )
+            await asyncio.sleep(0)  # it begins; the start blocks here, and the cuts are made beside it
             live.suite.start()
+            is_ready.set()
             outages = await cutting
         finally:
+            is_ready.set()
             live.stop()
+    assert outages
     for outage in outages:
         with outage.recovered() as one:
             one.suite.start()
@@ -126,12 +133,13 @@ async def _cut_under_load(disks: Disks, live: Installation, ledger: Ledger, chan
     return outage
 
 
-def _cut_meanwhile(disks: Disks, live: Installation, ledger: Ledger, chance: random.Random) -> list[Outage]:
-    """Cut ten times within the seconds that a start takes."""
-    outages = []
-    for number in range(10):
-        time.sleep(chance.uniform(0.1, 0.8))
-        outages.append(live.cut(disks, f"start-{number}", ledger))
+def _cut_until(
+    is_ready: threading.Event, disks: Disks, live: Installation, ledger: Ledger, chance: random.Random
+) -> list[Outage]:
+    """Cut again and again until it is ready, so often at most as leaves room on the real disk."""
+    outages: list[Outage] = []
+    while not is_ready.wait(chance.uniform(0.1, 1.0)) and len(outages) < MOST_CUTS_OF_A_START:
+        outages.append(live.cut(disks, f"start-{len(outages)}", ledger))
     return outages
 
 
