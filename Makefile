@@ -11,6 +11,8 @@ PROJECTS := $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
 # Contracts as last released: what `buf breaking` holds today's against. Works offline and in a clone without history.
 RELEASED := protos/released.binpb
 GOOGLEAPIS := .buf/googleapis
+# State machines beside a model, whose examples the long form of the fault tests multiplies.
+MODELS := $(addprefix tests/stores/,ingest/test_ingest_machine.py ingest/test_shuffled_deliveries.py mapper/test_mapper_machine.py)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
