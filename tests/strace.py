@@ -34,6 +34,11 @@ class Trace:
         return self._text().count("(INJECTED)")
 
     @property
+    def succeeded(self) -> int:
+        """How many calls that give 0 when they succeed did so."""
+        return len(re.findall(r"\) += 0$", self._text(), re.MULTILINE))
+
+    @property
     def is_killed(self) -> bool:
         """Whether a thread of it was killed."""
         return re.search(r"\+\+\+ killed by SIGKILL", self._text()) is not None
