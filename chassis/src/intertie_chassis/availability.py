@@ -73,7 +73,7 @@ class Availability:
             if self.is_away:
                 raise away() from error
             if writes and seconds is not None:
-                self._breaker.ran_out(seconds)
+                self._breaker.ran_out(seconds, time.monotonic())
             raise away("the database did not finish in time; try again") from error
         finally:
             slow.cancel()
@@ -82,6 +82,10 @@ class Availability:
     def answered(self) -> None:
         """Says that the store answered somebody."""
         self._breaker.answered()
+
+    def ended(self) -> None:
+        """Says that a transaction that changed no rows was committed."""
+        self._breaker.ended()
 
     def committed(self) -> None:
         """Says that a transaction that changed rows was committed."""
@@ -121,10 +125,17 @@ class Availability:
         self._looking = asyncio.create_task(self._watch(), name="looks at the database")
         self._looking.add_done_callback(self._ended)
 
+    def _begin_again(self) -> None:
+        if self._looking is None and self.is_away and not self._is_closed:
+            self._begin()
+
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._looking = None
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("looking at the database failed", exc_info=error)
+        if self.is_away and not self._is_closed:
+            # While it is away nobody is let in who could give reason to look again.
+            asyncio.get_running_loop().call_later(_PAUSE_SECONDS, self._begin_again)
 
     async def _watch(self) -> None:
         """Looks until the store answers."""
@@ -150,6 +161,9 @@ class Availability:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 return await self._look()
         except OSError:  # TimeoutError is one
+            return False
+        except Exception as error:  # a driver's own fault, at a server that is half there: no answer either
+            _log.debug("a look at the database failed", exc_info=error)
             return False
 
     def _release(self) -> None:

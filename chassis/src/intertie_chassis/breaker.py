@@ -16,6 +16,8 @@ _LEAST_SECONDS = 1.0
 _MOST_TIMEOUTS = 2
 _MOST_REFUSALS = 3
 _REFUSAL_SECONDS = 10.0
+_TIMEOUT_SECONDS = 60.0
+"""After which a transaction that ran out of time is forgotten: two that are hours apart are no stall."""
 
 
 class Breaker:
@@ -28,6 +30,7 @@ class Breaker:
         """How often the store has answered somebody."""
         self._looked_at = -math.inf
         self._timeouts = 0
+        self._ran_out_at = -math.inf
         self._tried_at = -math.inf
         self._refusals = 0
         self._refused_at = -math.inf
@@ -36,7 +39,7 @@ class Breaker:
         """Whether to let a read, or a transaction, have its try."""
         if self.is_away:
             return False
-        if not writes or self._timeouts < _MOST_TIMEOUTS:
+        if not writes or self._timeouts < _MOST_TIMEOUTS or now - self._ran_out_at > _TIMEOUT_SECONDS:
             return True
         if now - self._tried_at < _TRIAL_SECONDS:
             return False
@@ -47,15 +50,24 @@ class Breaker:
         """The store answered somebody, if only by refusing a value."""
         self.served += 1
 
+    def ended(self) -> None:
+        """A transaction that changed nothing was committed: that proves nothing of those that do, but it is the next
+        one's turn to try.
+        """
+        self.served += 1
+        self._tried_at = -math.inf
+
     def committed(self) -> None:
         """A transaction that changed rows was committed: whatever stood in the way of others is over."""
         self.served += 1
         self._timeouts = self._refusals = 0
 
-    def ran_out(self, seconds: float) -> None:
+    def ran_out(self, seconds: float, now: float) -> None:
         """A transaction did not end within its time; one that had less than a second tells nothing of the store."""
-        if seconds >= _LEAST_SECONDS:
-            self._timeouts += 1
+        if seconds < _LEAST_SECONDS:
+            return
+        self._timeouts = 1 if now - self._ran_out_at > _TIMEOUT_SECONDS else self._timeouts + 1
+        self._ran_out_at = now
 
     def refused(self, now: float) -> None:
         """The store answered that it cannot write: its disk is full or fails, or it has been made read-only."""

@@ -182,7 +182,7 @@ class Database:
                 if has_written:
                     self._availability.committed()
                 else:
-                    self._availability.answered()
+                    self._availability.ended()
                 return result
             # Full jitter: two transactions that deadlocked must not meet again at the same moment.
             await asyncio.sleep(random.uniform(0.002, 0.02 * 2**attempt))

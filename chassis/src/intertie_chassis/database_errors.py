@@ -10,11 +10,18 @@ _MYSQL_CONFLICT = {
     _MYSQL_LOCK_WAIT,  # of a row or of a table
     1213,  # deadlock
     1020,  # record has changed since last read (MariaDB with innodb_snapshot_isolation)
+    1206,  # no room for more locks
 }
 _MYSQL_AWAY = {
     1021,  # disk full
+    1026,  # error writing a file (the binary log's disk is full, say)
     1030,  # storage engine error
+    1036,  # the table is read-only
+    1037,
+    1038,
+    1041,  # out of memory
     1040,  # too many connections
+    1047,  # a node of a cluster that is not ready
     1044,
     1045,  # access denied, of a server that let us in before: a password that is being changed
     1053,  # server is shutting down
@@ -23,16 +30,21 @@ _MYSQL_AWAY = {
     1079,
     1080,
     1114,  # the table is full
+    1129,  # the host is blocked after too many errors of connecting
+    1135,  # no thread can be made
     1158,
     1159,
     1160,
     1161,  # network read and write errors
+    1180,  # an error during COMMIT
     1203,  # too many connections of this user
     1226,  # resource limit of this user
     1290,  # the server runs read-only
     1317,  # query interrupted
+    1792,  # the transaction is read-only
     1836,  # the server is in read-only mode
     1927,  # connection was killed
+    1969,  # a statement took longer than the server allows
     2002,
     2003,  # cannot connect
     2006,  # server has gone away
@@ -43,7 +55,7 @@ _MYSQL_AWAY = {
     4031,  # disconnected for inactivity
 }
 _MYSQL_LOST = {1053, 1077, 1078, 1079, 1080, 1158, 1159, 1160, 1161, 2002, 2003, 2006, 2013, 2014, 2055, 3168}
-_MYSQL_REFUSAL = {1021, 1030, 1114, 1290, 1836}
+_MYSQL_REFUSAL = {1021, 1026, 1030, 1036, 1114, 1180, 1290, 1792, 1836}
 _MYSQL_DATA = {
     1048,  # column cannot be null
     1062,  # duplicate key
@@ -122,7 +134,9 @@ def is_away(error: BaseException) -> bool:
     number, is_sqlite = _number(error)
     if is_sqlite:
         return number is not None and number & 0xFF in _SQLITE_AWAY
-    return number in _MYSQL_AWAY or isinstance(error, exc.InterfaceError)
+    # What the driver says without a number is about its connection, not about a statement.
+    is_drivers = isinstance(error, exc.InterfaceError) or (number is None and isinstance(error, exc.InternalError))
+    return number in _MYSQL_AWAY or is_drivers
 
 
 def is_crowded(error: BaseException) -> bool:

@@ -207,7 +207,8 @@ class Server:
             await asked.wait()
             _log.info("stopping")
         finally:
-            _exit_after(self._drain_seconds + _GRACE_SECONDS)
+            rest = max(self._drain_seconds, self._drain_seconds / 2 + _LEAST_REST_SECONDS)
+            _exit_after(rest + _GRACE_SECONDS, 0 if asked.is_set() else 1)
             await self.stop()
 
     def _open_port(self) -> int:
@@ -226,9 +227,9 @@ class Server:
         self._tasks.append(asyncio.create_task(keep_running(name, work), name=f"{self.name}: {name}"))
 
 
-def _exit_after(seconds: float) -> None:
-    """Ends the process, with 0, should it still be there: a driver that swallows cancellations may keep its loop."""
-    timer = threading.Timer(seconds, os._exit, (0,))
+def _exit_after(seconds: float, code: int) -> None:
+    """Ends the process, should it still be there: a driver that swallows cancellations may keep its loop."""
+    timer = threading.Timer(seconds, os._exit, (code,))
     timer.daemon = True
     timer.start()
 

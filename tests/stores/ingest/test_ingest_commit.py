@@ -6,14 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import exc
 
 from ingest_samples import INCIDENT, configuration, delivery, mapping, system
 from intertie.audit.v1 import audit_pb2
+from intertie_chassis import database_errors
 from intertie_ingest.audit_convert import entries_of_group
 from intertie_ingest.configuration import Configuration
 from intertie_ingest.errors import Clash, DeliveryKeyReused, Refused
 from intertie_ingest.folding import Fold
 from intertie_ingest.model import Accepted, Ending, Route, Status
+from intertie_ingest.state_store import refusal
 
 
 def duplicates(folded: Fold) -> list[bool]:
@@ -226,3 +229,14 @@ def _any() -> Any:
     from intertie_ingest.browse_store import RecordFilter
 
     return RecordFilter()
+
+
+@pytest.mark.parametrize(("number", "kind"), [(1406, "value"), (1153, "value"), (1105, "unknown"), (1026, "away")])
+def test_only_a_known_fault_of_a_value_is_certain(number: int, kind: str) -> None:
+    """What nobody knows may be the database's own fault: then nothing is given up for it."""
+    error = exc.OperationalError("INSERT", {}, Exception(number, "text"))
+    assert database_errors.is_away(error) == (kind == "away")
+    if kind != "away":
+        refused = refusal(error)
+        assert isinstance(refused, Refused)
+        assert refused.is_certain == (kind == "value")

@@ -5,8 +5,8 @@ from intertie_chassis.breaker import Breaker
 
 def _stalled() -> Breaker:
     breaker = Breaker()
-    for _ in range(2):
-        breaker.ran_out(4)
+    for now in (-1, 0):
+        breaker.ran_out(4, now)
     return breaker
 
 
@@ -14,7 +14,7 @@ def test_errors_alone_open_nothing() -> None:
     breaker = Breaker()
     for now in range(100):
         breaker.refused(now)
-        breaker.ran_out(0.5)
+        breaker.ran_out(0.5, now)
         breaker.wants_look(now)
         assert breaker.admits(now, writes=True)
     assert not breaker.is_away
@@ -58,12 +58,32 @@ def test_a_store_that_commits_nothing_is_tried_once_a_second() -> None:
     assert breaker.admits(2.2, writes=True)
 
 
+def test_who_found_nothing_to_do_gives_its_turn_to_the_next() -> None:
+    """Else a question that changes nothing would take every turn of those that would find out that it is over."""
+    breaker = _stalled()
+    assert breaker.admits(0.1, writes=True)
+    assert not breaker.admits(0.2, writes=True)
+    breaker.ended()
+    assert breaker.admits(0.2, writes=True)
+    assert not breaker.admits(0.3, writes=True)
+
+
+def test_timeouts_that_lie_far_apart_are_no_stall() -> None:
+    breaker = Breaker()
+    for now in (0, 100, 200):
+        breaker.ran_out(4, now)
+        assert breaker.admits(now, writes=True)
+    breaker.ran_out(4, 201)
+    assert [breaker.admits(202, writes=True) for _ in range(2)] == [True, False]
+    assert [breaker.admits(300, writes=True) for _ in range(2)] == [True, True]
+
+
 def test_timeouts_between_commits_are_load() -> None:
     breaker = Breaker()
     for now in range(100):
-        breaker.ran_out(4)
+        breaker.ran_out(4, now)
         breaker.committed()
-        breaker.ran_out(4)
+        breaker.ran_out(4, now)
         breaker.committed()
         assert breaker.admits(now, writes=True)
         assert breaker.admits(now, writes=True)

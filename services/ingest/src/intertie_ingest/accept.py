@@ -48,6 +48,7 @@ _MOST_IN_GROUP = 1000
 _MOST_GROUP_BYTES = 8 * 1024 * 1024
 """Together with the outbox's message far below the server's max_allowed_packet (16 MiB)."""
 
+_STORE = "STORE_UNAVAILABLE"
 _BY_CONFIGURATION = (WrongSecret, SystemNotFound, MappingNotFound, GrantMissing, GrantExpired)
 """Refusals that another configuration would not make."""
 
@@ -246,12 +247,15 @@ class Acceptor:
             except Clash:
                 continue
             except Unavailable as error:
-                if spool is not None and error.reason == "STORE_UNAVAILABLE":
+                if spool is not None and error.reason == _STORE:
                     # It may be committed all the same: what is kept has the attempt's name, by which that is seen.
                     return list(await spool.keep(group, new_ulid()))
                 return [error] * len(group)
             except Refused as error:
                 _log.warning("the database refuses a group; halving it", deliveries=len(group), cause=str(error))
+                if len(group) == 1 and not error.is_certain:
+                    # An error that nobody knows may be the database's own: then the same delivery is taken later.
+                    return [Unavailable("the database does not take it now", reason=_STORE, retry_after=5)]
                 break
             self._outbox.wake()
             released = folded.released

@@ -214,6 +214,11 @@ class Clash(Exception):
 class Refused(Exception):
     """The database refuses a value of the group; halving the group finds whose."""
 
+    def __init__(self, cause: str, *, is_certain: bool = True) -> None:
+        """`cause`: the driver's text, for the log. `is_certain`: whether the error is known to be about a value."""
+        self.is_certain = is_certain
+        super().__init__(cause)
+
 
 class RunLost(Exception):
     """Another worker has the run by now, or it has ended: nothing was written, and nothing more may be."""

@@ -25,10 +25,9 @@ from intertie_ingest.model import Ending, Lease, Leased, RecordReason, Status
 from intertie_ingest.tables import Tables
 
 MOST_CRASHES = 3
-_CRASHED = (
-    "It was being mapped when its mapper died or hung, three times when it was alone; look at it, then replay it."
-)
 _PASSES = 20
+_LONGEST_LEASE = timedelta(seconds=600)
+"""What the contract allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +154,13 @@ class QueueStore:
         foreign = [row for row in rows if _is_foreign(row)]
         if foreign:
             await self._own(connection, foreign)
-        written = [row for row in rows if row.digest is None or row in foreign]
+        numbers = {row.id for row in foreign}
+        written = [row for row in rows if row.digest is None or row.id in numbers]
         if written:
             # Few, and only where another application writes: one statement for each is fine.
             digests = [{"row": row.id, "written": sha256(row.data_json.encode()).digest()} for row in written]
             await connection.execute(self._sign, digests)
-        return {row.id for row in foreign}
+        return numbers
 
     async def _own(self, connection: AsyncConnection, rows: Sequence[Any]) -> None:
         """Makes what the PHP application wrote over a row a state of its own, and keeps how ours ended."""
@@ -238,17 +238,19 @@ class QueueStore:
         cache = self._cache
 
         async def work(connection: AsyncConnection) -> list[str]:
-            # In the future lie leases, retries and what is replayed at a rate, nothing else: so this reads few rows,
-            # and no index on the token has to be kept up with every claim.
-            query = select(cache.c.id, cache.c.lease_token, self._rows.clock().label("now")).where(
+            now: datetime = (await connection.execute(select(self._rows.clock()))).scalar_one()
+            # In the near future lie leases, retries and what is replayed at a rate, nothing else: so this reads few
+            # rows, and no index on the token has to be kept up with every claim.
+            query = select(cache.c.id, cache.c.lease_token).where(
                 cache.c.sync_status == Status.PENDING.value,
                 cache.c.lease_solo.in_((False, True)),
-                cache.c.available_at > self._rows.clock(),
+                cache.c.available_at > literal(now),
+                cache.c.available_at <= literal(now + _LONGEST_LEASE),
                 cache.c.lease_token.in_(tokens),
             )
             rows = (await connection.execute(query.with_hint(cache, f"FORCE INDEX ({CLAIM_INDEX})", "mysql"))).all()
             if rows:
-                until = literal(rows[0].now + timedelta(seconds=seconds))
+                until = literal(now + timedelta(seconds=seconds))
                 await connection.execute(
                     update(cache)
                     .where(cache.c.id.in_(sorted(row.id for row in rows)), cache.c.lease_token.in_(tokens))

@@ -30,6 +30,7 @@ _log = structlog.get_logger()
 _MOST_KEYS = 1000
 _MOST_MICROSECONDS = 40_000
 _NO_TABLES = {1054, 1146}  # MySQL: unknown column, no such table
+_ABOUT_THE_VALUE = {1153, 1644}  # MySQL: larger than max_allowed_packet, a trigger's own refusal
 
 
 class States:
@@ -201,7 +202,8 @@ def refusal(error: exc.SQLAlchemyError) -> Exception:
             reason="STORE_UNAVAILABLE",
             retry_after=5,
         )
-    return Refused(cause)
+    is_value = database_errors.is_data_error(error) or database_errors.error_number(error) in _ABOUT_THE_VALUE
+    return Refused(cause, is_certain=is_value)
 
 
 _STATUSES = {status.value: status for status in Status}
