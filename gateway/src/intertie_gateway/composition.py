@@ -31,6 +31,7 @@ from intertie_gateway.transcoder import Transcoder
 _HELD_BODIES = 64
 """How many bodies of the largest size may be on their way in at once."""
 _HELD_MOST = 256 * 1024 * 1024
+_SHARE_OF_DEADLINE = 0.9
 
 
 @contextlib.asynccontextmanager
@@ -39,15 +40,15 @@ async def application(
 ) -> AsyncIterator[Gateway]:
     """The application, with its channels open; closes them when the block ends."""
     backends = Backends.from_settings(settings, tls)
-    deliveries = Deliveries(backends.channels["ingest"], token, deadline=settings.gateway_deadline_seconds)
-    coalescer = Coalescer(
-        deliveries.send,
-        Bounds(
-            group_items=settings.gateway_group_deliveries,
-            calls=settings.gateway_group_calls,
-            waiting_items=settings.gateway_waiting_deliveries,
-        ),
+    bounds = Bounds(
+        group_items=settings.gateway_group_deliveries,
+        calls=settings.gateway_group_calls,
+        waiting_items=settings.gateway_waiting_deliveries,
     )
+    # A sender waits for both, and some hang up at exactly ten seconds: the answer must be on its way by then.
+    left = max(1.0, _SHARE_OF_DEADLINE * settings.gateway_deadline_seconds - bounds.waiting_seconds)
+    deliveries = Deliveries(backends.channels["ingest"], token, deadline=left)
+    coalescer = Coalescer(deliveries.send, bounds)
     most_bytes = settings.gateway_max_body_bytes
     held = Held(min(_HELD_BODIES * most_bytes, _HELD_MOST))
     console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())

@@ -1,6 +1,7 @@
 """Groups of deliveries on their way to ingest: one AcceptDeliveries call each, as the gateway itself."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 import grpc
@@ -33,7 +34,7 @@ class Deliveries:
     ) -> None:
         """Args:
         token: the gateway's own; None when the channel has its certificate.
-        deadline: seconds that one call may take.
+        deadline: seconds that one call may take, the hold included.
         hold: seconds to wait for a connection when there is none. So a restart of ingest costs its senders a
             moment, not a failed delivery; many of them never try again. (When ingest is there and its database is
             away, ingest says so at once, and nobody is held.)
@@ -55,12 +56,13 @@ class Deliveries:
         Raises InvalidArgument or Internal when ingest could not take the group as it is, Unavailable or
         DeadlineExceeded when none of them is the fault of a delivery.
         """
+        until = time.monotonic() + self._deadline
         await self._connected()
         metadata = [(REQUEST_ID_KEY, new_ulid())]
         if self._token is not None:
             metadata.append(("authorization", f"Bearer {self._token.token()}"))
         try:
-            response = await self._call(items, metadata=metadata, timeout=self._deadline)
+            response = await self._call(items, metadata=metadata, timeout=until - time.monotonic())
         except grpc.aio.AioRpcError as failed:
             raise self._for_senders(error_of(failed), len(items)) from None
         return response.results
@@ -69,7 +71,7 @@ class Deliveries:
         if self._channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY:
             return
         try:
-            await asyncio.wait_for(self._channel.channel_ready(), self._hold)
+            await asyncio.wait_for(self._channel.channel_ready(), min(self._hold, self._deadline / 2))
         except TimeoutError:
             raise Unavailable("deliveries cannot be stored at the moment; try again", retry_after=2) from None
 
