@@ -26,6 +26,7 @@ from sqlalchemy.util import greenlet_spawn
 from intertie_chassis import database_errors, metrics, mysql, sqlite
 from intertie_chassis.availability import Availability, away
 from intertie_chassis.errors import StartupError, StoreBusy
+from intertie_chassis.mysql import LockWait
 from intertie_chassis.settings import with_async_driver
 
 T = TypeVar("T")
@@ -34,6 +35,8 @@ Work = Callable[[AsyncConnection], Awaitable[T]]
 _log = structlog.get_logger()
 _MOST_ATTEMPTS = 5
 _HAS_WRITTEN = "intertie has written"
+_LOCK_WAIT = "intertie waits for locks"
+_USUAL_WAIT = LockWait(mysql.LOCK_WAIT_SECONDS, mysql.LOCK_WAIT_SECONDS)
 _WRONG_ACCESS = {1044, 1045, 1049, 1130, 1698}  # MySQL: access denied, unknown database, host not allowed
 
 
@@ -135,7 +138,7 @@ class Database:
         except exc.SQLAlchemyError as error:
             raise self._translated(error) from error
 
-    async def transaction(self, work: Work[T], *, timeout: float = 10.0, lock_wait: int | None = None) -> T:
+    async def transaction(self, work: Work[T], *, timeout: float = 10.0, lock_wait: int | LockWait | None = None) -> T:
         """Runs `work(connection)` in one transaction, commits, and gives its result.
 
         `work` is run again (at most 5 times in all) after a deadlock, a lock wait or a busy file, so it must have no
@@ -145,7 +148,8 @@ class Database:
         then nobody knows whether it is committed, so the caller must be able to ask again; StoreBusy, which is an
         Unavailable, when others stayed in the way. Other database errors pass as SQLAlchemy's.
 
-        `lock_wait`: seconds for which a statement waits for what others have locked (SQLite: always 5). With it a wait
+        `lock_wait`: seconds for which a statement waits for what others have locked, rows and tables alike where it is
+        one number (SQLite: always 5). With it a wait
         in vain is StoreBusy at once, for callers who have something better to do than to wait for the same lock again.
         """
         task = asyncio.ensure_future(self._transaction(work, timeout, lock_wait))
@@ -165,11 +169,11 @@ class Database:
         if not task.cancelled():
             task.exception()  # looked at, so that asyncio does not report it when the caller has gone
 
-    async def _transaction(self, work: Work[T], timeout: float, lock_wait: int | None) -> T:
+    async def _transaction(self, work: Work[T], timeout: float, lock_wait: int | LockWait | None) -> T:
         async with self._availability.within(timeout, writes=True):
             return await self._attempts(work, lock_wait)
 
-    async def _attempts(self, work: Work[T], lock_wait: int | None) -> T:
+    async def _attempts(self, work: Work[T], lock_wait: int | LockWait | None) -> T:
         for attempt in range(1, _MOST_ATTEMPTS + 1):
             try:
                 result, has_written = await self._once(work, lock_wait)
@@ -253,7 +257,7 @@ class Database:
             self._availability.suspect()
         return away()
 
-    async def _once(self, work: Work[T], lock_wait: int | None) -> tuple[T, bool]:
+    async def _once(self, work: Work[T], lock_wait: int | LockWait | None) -> tuple[T, bool]:
         """The result of the work, committed, and whether it has changed rows."""
         if self.dialect == "sqlite":
             # The connection waits for other processes by a lock of its own; see `sqlite_connection`.
@@ -263,23 +267,12 @@ class Database:
         async with self._writer.begin() as connection:
             connection.info.pop(_HAS_WRITTEN, None)
             try:
-                if lock_wait is None or lock_wait == mysql.LOCK_WAIT_SECONDS:
-                    return await work(connection), _HAS_WRITTEN in connection.info
-                return await self._waiting(work, lock_wait, connection), _HAS_WRITTEN in connection.info
+                await _wait_for_locks(connection, lock_wait)
+                return await work(connection), _HAS_WRITTEN in connection.info
             except exc.SQLAlchemyError as error:
                 if database_errors.is_denied(error):
                     await connection.invalidate()  # what is granted meanwhile only sessions that begin later have
                 raise
-
-    async def _waiting(self, work: Work[T], lock_wait: int, connection: AsyncConnection) -> T:
-        try:
-            await connection.exec_driver_sql(mysql.lock_wait(lock_wait))
-            done = await work(connection)
-            await connection.exec_driver_sql(mysql.lock_wait(mysql.LOCK_WAIT_SECONDS))
-        except BaseException:
-            await connection.invalidate()  # the session would keep this time for whoever gets it next
-            raise
-        return done
 
     @asynccontextmanager
     async def exclusive(self, name: str, *, wait: float = 60.0) -> AsyncIterator[AsyncConnection]:
@@ -374,6 +367,15 @@ def _note_writing(connection: Connection, cursor: Any, statement: str, *_: objec
     committed, that the store takes changes."""
     if cursor.rowcount > 0 and not statement.startswith("SELECT"):
         connection.info[_HAS_WRITTEN] = True
+
+
+async def _wait_for_locks(connection: AsyncConnection, wait: int | LockWait | None) -> None:
+    """Lets a MySQL session wait so long for what others have locked; asks it only for what it does not do already."""
+    wanted = _USUAL_WAIT if wait is None else LockWait(wait, wait) if isinstance(wait, int) else wait
+    if connection.info.get(_LOCK_WAIT, _USUAL_WAIT) != wanted:
+        connection.info[_LOCK_WAIT] = None  # not known, until it has answered
+        await connection.exec_driver_sql(mysql.lock_wait(wanted))
+        connection.info[_LOCK_WAIT] = wanted
 
 
 def _cause(error: BaseException) -> str:

@@ -5,7 +5,7 @@ pre-ping replaces it; no dialect of our own is needed for that, and a test holds
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncmy
 from asyncmy.constants.CR import CR_SERVER_LOST as CONNECTION_LOST
@@ -33,9 +33,17 @@ _SESSION = (
 _BRIEF_SESSION = f"{_SESSION}, lock_wait_timeout={LOCK_WAIT_SECONDS}"
 
 
-def lock_wait(seconds: int) -> str:
-    """The statement after which the session waits so long for rows and tables."""
-    return f"SET SESSION innodb_lock_wait_timeout={seconds}, lock_wait_timeout={seconds}"
+class LockWait(NamedTuple):
+    """How many seconds a statement waits for what others have locked."""
+
+    rows: int
+    #: also for a lock on everything, as a backup takes it
+    tables: int
+
+
+def lock_wait(wait: LockWait) -> str:
+    """The statement after which the session waits so long."""
+    return f"SET SESSION innodb_lock_wait_timeout={wait.rows}, lock_wait_timeout={wait.tables}"
 
 
 def writer_engine(url: str, pool_size: int) -> AsyncEngine:

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from intertie_chassis import database_errors
 from intertie_chassis.database import Database
 from intertie_chassis.errors import StartupError, StoreBusy, Unavailable
+from intertie_chassis.mysql import LockWait
 from waiting import eventually
 
 
@@ -101,6 +102,7 @@ async def test_who_will_not_wait_twice_is_told_that_the_store_is_busy(
         cursor.execute("UNLOCK TABLES")
     assert await database.transaction(work) == "5 5"
     assert await database.transaction(work, lock_wait=1) == "1 1"
+    assert await database.transaction(work, lock_wait=LockWait(rows=2, tables=3)) == "2 3"
     assert await database.transaction(work) == "5 5"
     await database.close()
 
