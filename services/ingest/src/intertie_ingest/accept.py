@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from intertie_chassis.errors import Internal, IntertieError, Unauthenticated, Unavailable
+from intertie_chassis.errors import Internal, IntertieError, StoreBusy, Unauthenticated, Unavailable
 from intertie_chassis.ids import new_ulid
 from intertie_chassis.outbox import Outbox
 from intertie_chassis.principals import Principal
@@ -246,6 +246,9 @@ class Acceptor:
                 folded = await self._store.commit(group, self._entries)
             except Clash:
                 continue
+            except StoreBusy as error:
+                # Somebody holds a row of it: no reason to send everybody else through the spool.
+                return [error] * len(group)
             except Unavailable as error:
                 if spool is not None and error.reason == _STORE:
                     # It may be committed all the same: what is kept has the attempt's name, by which that is seen.

@@ -26,7 +26,12 @@ _RETRY_SECONDS = 5.0
 _LOOK_SECONDS = 3.0
 _TELL_SECONDS = 60.0
 _PATIENCE_SECONDS = 2.0
-"""So long a group waits for its turn: the database may go away again in the middle of a drain's."""
+"""So long a turn of the drain keeps groups waiting: the database may go away again in the middle of it."""
+_SHORT_PATIENCE_SECONDS = 0.2
+"""So long a group waits for a turn that has lasted longer, or while none succeeds."""
+_ROOM_SECONDS = 1.0
+_ROOM_BYTES = 8 * 1024 * 1024
+"""So much may be kept before the room on the disk is looked at again."""
 
 _log = structlog.get_logger()
 
@@ -37,6 +42,8 @@ class Bounds:
 
     size: int = 1024**3
     deliveries: int = 1_000_000
+    #: bytes of its file system that are left to the drain, which cannot remove what it has stored without writing
+    free: int = 64 * 1024**2
 
 
 class Spool:
@@ -57,6 +64,11 @@ class Spool:
         self._appending: set[asyncio.Task[list[Outcome]]] = set()
         self._writing, self._groups, self._turns = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
         self._is_broken = self._is_full_told = False
+        self.is_unsure = False
+        """Whether the file may hold more or less than is counted; see `recount`."""
+        self._turn_began: float | None = None
+        self._has_failed = False
+        self._free, self._free_until, self._kept_since = 0, 0.0, 0
         self._since = self._told_at = time.monotonic()
         self._kept = 0
         self._show()
@@ -89,21 +101,55 @@ class Spool:
     async def draining(self) -> AsyncIterator[None]:
         """A turn of the drain. Between two of them one group comes in, so that it catches up with what comes."""
         async with self._turns:
-            yield
+            self._turn_began = time.monotonic()
+            try:
+                yield
+                self._has_failed = False
+            except Unavailable:
+                self._has_failed = True
+                raise
+            finally:
+                self._turn_began = None
 
     def end(self, seen: int) -> bool:
         """Ends spooling, unless a group came in since `appended` was `seen`, or is coming in; gives whether it did.
 
         To be called when nothing was found to wait.
         """
-        if self._appending or self.appended != seen:
+        if self._appending or self.appended != seen or self.waiting:
             return False
-        self.is_spooling = False
-        self.began.clear()
+        self._leave()
         seconds = round(time.monotonic() - self._since, 1)
         _log.info("the spool is drained; deliveries go to the database again", kept=self._kept, seconds=seconds)
         self._kept = 0
         return True
+
+    def give_up(self) -> bool:
+        """Ends spooling though something waits, since the file fails while the database is there; gives whether it did.
+
+        What waits is drained after the next start, or the next time that spooling begins.
+        """
+        if self._appending:
+            return False
+        self._leave()
+        self._is_broken = True
+        _log.error(
+            "THE SPOOL FAILS: deliveries go to the database again, past those that wait in it until the next start",
+            waiting=self.waiting,
+        )
+        return True
+
+    def doubt(self) -> None:
+        """Says that nobody knows whether the last writing of the file was done."""
+        self.is_unsure = True
+
+    async def recount(self) -> None:
+        """Takes the counts from the file. Raises Unavailable when it cannot be read."""
+        async with self._writing:
+            found = await self._store.holdings()
+            self.waiting, self._refused, self._size = found.waiting, found.refused, found.size
+            self.is_unsure = False
+            self._show()
 
     def left(self, deliveries: int, size: int, *, refused: bool = False) -> None:
         """Counts deliveries that wait no longer; those that are `refused` stay in the file."""
@@ -149,7 +195,22 @@ class Spool:
 
     @property
     def _is_full(self) -> bool:
-        return self._size >= self._bounds.size or self.waiting + self._refused >= self._bounds.deliveries
+        return (
+            self._size >= self._bounds.size
+            or self.waiting + self._refused >= self._bounds.deliveries
+            or self._has_no_room
+        )
+
+    @property
+    def _has_no_room(self) -> bool:
+        now = time.monotonic()
+        if now >= self._free_until or self._kept_since >= _ROOM_BYTES:
+            self._free, self._free_until, self._kept_since = self._store.free, now + _ROOM_SECONDS, 0
+        return self._free < self._bounds.free
+
+    def _leave(self) -> None:
+        self.is_spooling = False
+        self.began.clear()
 
     def _show(self) -> None:
         metrics.SPOOL_DELIVERIES.labels("waiting").set(self.waiting)
@@ -169,13 +230,19 @@ class Spool:
         async with self._writing:
             if self._is_full:
                 if not self._is_full_told:
-                    _log.error("the spool is full; deliveries are refused", waiting=self.waiting, bytes=self._size)
+                    _log.error(
+                        "the spool is full; deliveries are refused",
+                        waiting=self.waiting,
+                        bytes=self._size,
+                        disk_bytes_free=self._free,
+                    )
                 self._is_full_told = True
                 return [_refusal("the database is away and the spool is full; try again")] * len(group)
             self._is_full_told = False
             try:
                 kept = await self._store.keep(group, attempt)
             except Unavailable:
+                self.doubt()
                 if not self._is_broken:
                     _log.error("the spool cannot be written; deliveries are refused")
                 self._is_broken = True
@@ -186,15 +253,23 @@ class Spool:
             self._kept += kept.added
             self.waiting += kept.added
             self._size += kept.size
+            self._kept_since += kept.size
             self._show()
             return list(kept.outcomes)
+
+    @property
+    def _patience(self) -> float:
+        if self._has_failed:
+            return _SHORT_PATIENCE_SECONDS
+        lasted = 0.0 if self._turn_began is None else time.monotonic() - self._turn_began
+        return max(_SHORT_PATIENCE_SECONDS, _PATIENCE_SECONDS - lasted)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         """A group's turn: one between two of the drain's, or after a while whenever it is."""
         async with AsyncExitStack() as turns:
             try:
-                async with asyncio.timeout(_PATIENCE_SECONDS):
+                async with asyncio.timeout(self._patience):
                     await turns.enter_async_context(self._groups)
                     await turns.enter_async_context(self._turns)
             except TimeoutError:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import sys
 from pathlib import Path
 
 from intertie_chassis.durable_files import PRIVATE, keep_names
@@ -51,6 +52,15 @@ class SpoolDirectory:
     def url(self) -> str:
         """The URL of the database in it."""
         return f"sqlite+aiosqlite:///{self._path / _FILE}"
+
+    @property
+    def free(self) -> int:
+        """Bytes that its file system still has for this process; without end when it does not say."""
+        try:
+            found = os.statvfs(self._path)
+        except OSError:
+            return sys.maxsize
+        return found.f_bavail * found.f_frsize
 
     def release(self) -> None:
         """Gives the directory back; the second time nothing."""

@@ -8,12 +8,13 @@ out before it was kept.
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import structlog
 
-from intertie_chassis.errors import Unavailable
+from intertie_chassis.errors import StoreBusy, Unavailable
 from intertie_chassis.outbox import Outbox
 from intertie_ingest.errors import Clash, DeliveryKeyReused, Refused
 from intertie_ingest.folding import Fold
@@ -25,6 +26,9 @@ from intertie_ingest.wakeup import Wakeup
 
 _PAUSE_SECONDS = 1.0
 _CLASH_SECONDS = 0.1
+_MOST_CLASHES = 20
+_MOST_FAILURES = 30
+"""So often in a row, about a second apart, the file may fail while the database answers."""
 _COMMIT_SECONDS = 20.0
 """More than others have: a batch keeps its size, and a slow database must get it done at some time."""
 
@@ -59,6 +63,7 @@ class Drain:
         self._outbox = outbox
         self._wakeup = wakeup
         self._entries = entries
+        self._clashes = self._failures = 0
 
     async def run(self) -> None:
         """Drains whatever comes into the spool, for ever; for `run_in_background`."""
@@ -86,15 +91,29 @@ class Drain:
     async def step(self) -> None:
         """Brings one batch into the database, or ends spooling when none waits.
 
-        Raises Unavailable when the database or the file is away, and Clash when others write the same: then the batch
-        waits to be looked at again.
+        Raises Unavailable when the database or the file is away, or others hold the one delivery that a batch has left
+        (StoreBusy), and Clash when others write the same: then the batch waits to be looked at again. Gives the spool
+        up when its file keeps failing.
         """
+        try:
+            await self._step()
+        except Unavailable:
+            if self._failures < _MOST_FAILURES or not self._spool.give_up():
+                raise
+        self._failures = 0
+
+    async def _step(self) -> None:
         seen = self._spool.appended
         try:
-            batch = await self._kept.batch()
+            with self._file():
+                if self._spool.is_unsure:
+                    await self._spool.recount()
+                batch = await self._kept.batch()
+                if not batch:
+                    await self._spool.recount()
         except Unavailable:
             # A file that cannot be read keeps nothing back when nothing waits in it.
-            if self._spool.waiting or not self._spool.end(seen):
+            if self._spool.is_unsure or not self._spool.end(seen):
                 raise
             return
         if not batch:
@@ -112,7 +131,8 @@ class Drain:
             await self._commit(rest)
 
     async def _commit(self, batch: Sequence[Waiting]) -> None:
-        loaded, broken = await self._kept.load([one.id for one in batch])
+        with self._file():
+            loaded, broken = await self._kept.load([one.id for one in batch])
         sizes = {one.id: one.size for one in batch}
         for number, why in broken.items():
             await self._refuse(number, "", why)
@@ -120,15 +140,33 @@ class Drain:
         try:
             folded = await self._stored([delivery for _, delivery in loaded], lost) if loaded else Fold()
         except Refused as error:
-            await self._halve(loaded, str(error))
+            await self._halve(loaded, f"the database refuses it: {error}")
             return
+        except StoreBusy:
+            # What holds it may be an earlier try of the same batch, which may succeed yet: then it stays whole.
+            if len(loaded) == 1 or batch[0].attempt not in self._kept.untried:
+                raise
+            await self._halve(loaded, "others hold what it needs")
+            return
+        except Clash:
+            self._clashes += 1
+            if self._clashes < _MOST_CLASHES or await self._store.stored([one.delivery_id for one in batch]):
+                raise
+            await self._halve(loaded, "others keep writing the same records, or it meets what they wrote")
+            return
+        except Unavailable:
+            self._kept.untried.discard(batch[0].attempt)
+            raise
+        self._clashes = 0
+        self._kept.untried.discard(batch[0].attempt)
         for outcome in folded.outcomes:
             _tell(outcome, lost)
         self._outbox.wake()
         if folded.released:
             self._wakeup.ring(folded.released)
         if loaded:
-            await self._kept.remove([number for number, _ in loaded])
+            with self._file(writes=True):
+                await self._kept.remove([number for number, _ in loaded])
             self._spool.left(len(loaded), sum(sizes[number] for number, _ in loaded))
 
     async def _stored(self, group: Sequence[Delivery], lost: dict[str, str]) -> Fold:
@@ -157,24 +195,41 @@ class Drain:
         )
 
     async def _halve(self, loaded: Sequence[tuple[int, Delivery]], cause: str) -> None:
-        """The database refuses a group: its halves come next, until what is refused stands alone and steps aside."""
+        """A group cannot be stored, and nothing of it is: its halves come next, until what is at fault stands alone and
+        steps aside.
+        """
+        self._clashes = 0
         if len(loaded) == 1:
             number, delivery = loaded[0]
             await self._refuse(number, delivery.delivery_id, cause)
             return
-        _log.warning("the database refuses a group of the spool; halving it", deliveries=len(loaded), cause=cause)
+        _log.warning("a group of the spool cannot be stored; halving it", deliveries=len(loaded), cause=cause)
         numbers, middle = [number for number, _ in loaded], len(loaded) // 2
-        await self._kept.split([numbers[:middle], numbers[middle:]])
+        with self._file():
+            await self._kept.split([numbers[:middle], numbers[middle:]])
 
     async def _refuse(self, number: int, delivery_id: str, why: str) -> None:
-        await self._kept.refuse(number, why)
+        with self._file(writes=True):
+            await self._kept.refuse(number, why)
         self._spool.left(1, 0, refused=True)
         _log.error(
             "a delivery of the spool cannot be stored; it stays there", row=number, delivery_id=delivery_id, cause=why
         )
 
+    @contextmanager
+    def _file(self, *, writes: bool = False) -> Iterator[None]:
+        """Around what is done with the file: when it fails, that is not the database's fault."""
+        try:
+            yield
+        except Unavailable:
+            self._failures += 1
+            if writes:
+                self._spool.doubt()
+            raise
+
     async def _remove(self, done: Sequence[Waiting]) -> None:
-        await self._kept.remove([one.id for one in done])
+        with self._file(writes=True):
+            await self._kept.remove([one.id for one in done])
         self._spool.left(len(done), sum(one.size for one in done))
         _log.info("deliveries of the spool were stored before", deliveries=len(done))
 

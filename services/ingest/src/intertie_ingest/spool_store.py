@@ -4,8 +4,9 @@ What is kept is folded first, as in the database, onto what the spool holds alre
 and are not kept twice.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ from intertie_ingest.model import Accepted, Delivery
 from intertie_ingest.spool_convert import content_of, delivery_of
 from intertie_ingest.spool_directory import SpoolDirectory
 from intertie_ingest.spool_known_store import Known, parts
-from intertie_ingest.spool_tables import DELIVERIES, prepare
+from intertie_ingest.spool_tables import DELIVERIES, prepare, version_of, write
 
 T = TypeVar("T")
 
@@ -63,6 +64,7 @@ class Waiting:
     delivery_id: str
     has_key: bool
     size: int
+    attempt: str
 
 
 class SpoolStore:
@@ -75,25 +77,45 @@ class SpoolStore:
         self._known = Known()
         self.found = holdings
         """What lay in it when it was opened."""
+        self.untried: set[str] = set()
+        """Attempts that were named here and of which no commit may have succeeded: the user takes away others."""
 
     @classmethod
     async def open(cls, directory: SpoolDirectory) -> "SpoolStore":
-        """Opens the spool of a directory. Raises StartupError when that can never work."""
+        """Opens the spool of a directory, also one that can be read and not written.
+
+        Raises StartupError when it cannot be read: what waits in it would be overtaken.
+        """
         database = await Database.open(directory.url, pool_size=2)
         try:
-            await database.transaction(prepare)
+            try:
+                await database.transaction(prepare)
+            except (exc.SQLAlchemyError, Unavailable) as error:
+                _log.error("the spool cannot be written", cause=" ".join(str(error).split())[:300])
             async with database.read() as connection:
-                waiting = func.count().filter(DELIVERIES.c.refused.is_(None))
-                row = (await connection.execute(select(func.count(), waiting, func.sum(DELIVERIES.c.size)))).one()
+                holdings = await _holdings(connection)
         except (exc.SQLAlchemyError, Unavailable) as error:
             await database.close()
             raise StartupError(f"the spool {database.shown_url} cannot be used: {error}") from error
-        return cls(directory, database, Holdings(row[1], row[0] - row[1], row[2] or 0))
+        return cls(directory, database, holdings)
 
     async def close(self) -> None:
         """Waits for what is being written, closes the file, and gives its directory back."""
         await self._database.close()
         self._directory.release()
+
+    @property
+    def free(self) -> int:
+        """Bytes that its file system still has."""
+        return self._directory.free
+
+    async def holdings(self) -> Holdings:
+        """Counts what lies in it, after what is being written. Raises Unavailable when it cannot be read."""
+        try:
+            return await self._write(_holdings)
+        except Unavailable:
+            async with self._reading() as connection:
+                return await _holdings(connection)
 
     async def keep(self, group: Sequence[Delivery], attempt: str | None) -> Kept:
         """Keeps a group whole or not at all, for good; `attempt` names the commit of it that may have succeeded.
@@ -127,7 +149,7 @@ class SpoolStore:
         waiting = select(table.id, table.delivery_id, table.delivery_key, table.size, table.attempt).where(
             table.refused.is_(None)
         )
-        async with self._database.read() as connection:
+        async with self._reading() as connection:
             first = (await connection.execute(query.limit(1))).first()
             if first is None:
                 return []
@@ -136,14 +158,14 @@ class SpoolStore:
                 return [_waiting(row) for row in await connection.execute(same)]
             rows = (await connection.execute(waiting.order_by(table.id).limit(_MOST_IN_BATCH))).all()
         batch = list(_fitting(rows))
-        await self.split([[one.id for one in batch]])
-        return batch
+        (attempt,) = await self.split([[one.id for one in batch]])
+        return [replace(one, attempt=attempt) for one in batch]
 
     async def load(self, ids: Collection[int]) -> tuple[list[tuple[int, Delivery]], dict[int, str]]:
         """Deliveries with their numbers, in order; and of those that cannot be read, why. Raises Unavailable."""
         found: list[tuple[int, Delivery]] = []
         broken: dict[int, str] = {}
-        async with self._database.read() as connection:
+        async with self._reading() as connection:
             for some in parts(ids):
                 query = select(DELIVERIES).where(DELIVERIES.c.id.in_(some)).order_by(DELIVERIES.c.id)
                 for row in await connection.execute(query):
@@ -153,17 +175,19 @@ class SpoolStore:
                         broken[row.id] = f"it cannot be read ({type(error).__name__})"
         return found, broken
 
-    async def split(self, batches: Iterable[Collection[int]]) -> None:
-        """Makes each of these a batch of its own. Raises Unavailable."""
+    async def split(self, batches: Sequence[Collection[int]]) -> list[str]:
+        """Makes each of these a batch of its own, and gives their attempts. Raises Unavailable."""
+        attempts = [new_ulid() for _ in batches]
 
         async def work(connection: AsyncConnection) -> None:
-            for ids in batches:
-                attempt = new_ulid()
+            for attempt, ids in zip(attempts, batches, strict=True):
                 for some in parts(ids):
                     change = update(DELIVERIES).where(DELIVERIES.c.id.in_(some)).values(attempt=attempt)
                     await connection.execute(change)
 
         await self._write(work)
+        self.untried.update(attempts)
+        return attempts
 
     async def remove(self, ids: Collection[int]) -> None:
         """Removes deliveries, which the database has; what they said is overwritten. Raises Unavailable."""
@@ -190,7 +214,16 @@ class SpoolStore:
 
     async def try_writing(self) -> None:
         """Writes nothing of interest. Raises Unavailable when the file cannot be written."""
-        await self._write(prepare)
+        await self._write(write)
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+        try:
+            async with self._database.read() as connection:
+                yield connection
+        except exc.SQLAlchemyError as error:
+            _log.error("the spool cannot be read", cause=" ".join(str(error).split())[:300])
+            raise Unavailable("the spool cannot be read", reason="STORE_UNAVAILABLE", retry_after=5) from error
 
     async def _write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         try:
@@ -244,4 +277,12 @@ def _fitting(rows: Sequence[Any]) -> Iterator[Waiting]:
 
 
 def _waiting(row: Any) -> Waiting:
-    return Waiting(row.id, row.delivery_id, row.delivery_key is not None, row.size)
+    return Waiting(row.id, row.delivery_id, row.delivery_key is not None, row.size, row.attempt or "")
+
+
+async def _holdings(connection: AsyncConnection) -> Holdings:
+    if not await version_of(connection):
+        return Holdings()
+    waiting = func.count().filter(DELIVERIES.c.refused.is_(None))
+    row = (await connection.execute(select(func.count(), waiting, func.sum(DELIVERIES.c.size)))).one()
+    return Holdings(row[1], row[0] - row[1], row[2] or 0)

@@ -50,12 +50,24 @@ STATES = Table(
 )
 
 
-async def prepare(connection: AsyncConnection) -> None:
-    """Makes the tables in a new file. Raises StartupError for a file of a newer version."""
+async def version_of(connection: AsyncConnection) -> int:
+    """The version of a file; 0 of a new one. Raises StartupError for a newer one than ours."""
     version = int((await connection.exec_driver_sql("PRAGMA user_version")).scalar_one())
     if version > VERSION:
         raise StartupError(
             "the spool was written by a newer version of Intertie; drain it with that version before going back"
         )
+    return version
+
+
+async def prepare(connection: AsyncConnection) -> None:
+    """Makes the tables in a new file. Raises StartupError for a file of a newer version."""
+    # A file that is in order is not written, so that it can be opened on a disk that is full.
+    if await version_of(connection) < VERSION:
+        await write(connection)
+
+
+async def write(connection: AsyncConnection) -> None:
+    """Makes what is not there, and writes the version that stands there already."""
     await connection.run_sync(_METADATA.create_all)
     await connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intertie_chassis.database import Database
 from intertie_chassis.many_rows import ManyRows
+from intertie_chassis.mysql import LockWait
 from intertie_chassis.outbox import Outbox
 from intertie_ingest.cache_store import NearClock
 from intertie_ingest.folding import DeliveryKey, Fold, NewDelivery, fold
@@ -18,6 +19,8 @@ from intertie_ingest.model import Delivery, KnownDelivery
 from intertie_ingest.replay_store import Replays
 from intertie_ingest.state_store import States, refusal, state_row
 from intertie_ingest.tables import Tables
+
+_LONGEST_ROW_WAIT = 5
 
 
 class Store:
@@ -41,7 +44,8 @@ class Store:
         how long it may take, where no sender waits.
 
         Raises Clash when another process wrote the same record or key first (nothing is written; commit again), Refused
-        when the database refuses a value, Unavailable when it is away.
+        when the database refuses a value, StoreBusy when others hold a row of it for longer than half of
+        `commit_seconds` (nothing is written), Unavailable when it is away.
         """
         now = await self._clock.now()
 
@@ -56,8 +60,12 @@ class Store:
                 await self._outbox.append(connection, message)
             return folded
 
+        timeout = seconds or self._commit_seconds
+        # Whoever holds a row is in the way of its groups alone: that must not look as if the database did not answer,
+        # as a lock on everything must.
+        wait = LockWait(rows=max(1, min(_LONGEST_ROW_WAIT, int(self._commit_seconds / 2))), tables=int(timeout) + 2)
         try:
-            return await self._database.transaction(work, timeout=seconds or self._commit_seconds)
+            return await self._database.transaction(work, timeout=timeout, lock_wait=wait)
         except exc.SQLAlchemyError as error:
             raise refusal(error) from error
 
