@@ -149,8 +149,8 @@ class Database:
         Unavailable, when others stayed in the way. Other database errors pass as SQLAlchemy's.
 
         `lock_wait`: seconds for which a statement waits for what others have locked, rows and tables alike where it is
-        one number (SQLite: always 5). With it a wait
-        in vain is StoreBusy at once, for callers who have something better to do than to wait for the same lock again.
+        one number (SQLite: always 5). With it a wait in vain is StoreBusy at once, for callers who have something
+        better to do than to wait for the same lock again.
         """
         task = asyncio.ensure_future(self._transaction(work, timeout, lock_wait))
         self._running.add(task)
