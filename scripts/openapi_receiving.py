@@ -188,10 +188,10 @@ PATHS: dict[str, Any] = {
         "get": {
             "operationId": "ready",
             "tags": ["Health"],
-            "summary": "Whether every service serves",
+            "summary": "Whether deliveries are taken",
             "security": [],
             "responses": {
-                "200": _json("Ready", "All do; degraded: all but pull, so that nobody can ask external systems."),
+                "200": _json("Ready", "They are; degraded: another service than ingest does not serve."),
                 "503": {"$ref": "#/components/responses/Problem"},
             },
         }

@@ -46,7 +46,7 @@ def test_alive(gateway: GatewayProcess, services: Services) -> None:
 
 
 async def test_ready_names_what_is_missing(gateway: GatewayProcess, services: Services) -> None:
-    """200 only while every service serves; else 503 in the shape of errors, each that is missing by name."""
+    """200 while ingest serves; else 503 in the shape of errors, each that is missing by name."""
     await eventually(lambda: gateway.client.get("/readyz").status_code == 200)
     assert set(gateway.client.get("/readyz").json()["services"]) == {"registry", "ingest", "mapper", "audit", "pull"}
 
@@ -61,6 +61,15 @@ async def test_ready_names_what_is_missing(gateway: GatewayProcess, services: Se
 
     services.start()
     await eventually(lambda: gateway.client.get("/readyz").status_code == 200)
+
+
+@pytest.mark.parametrize("away", ["registry", "mapper", "audit"])
+def test_receiving_is_ready_without_the_others(services: Services, tmp_path: Path, away: str) -> None:
+    """Deliveries need ingest alone: a balancer must not turn them away because another part is down."""
+    with running_gateway(services.address, tmp_path, {f"INTERTIE_{away.upper()}_ADDRESS": "127.0.0.1:1"}) as gateway:
+        answer = gateway.client.get("/readyz")
+        assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+        assert answer.json()["services"][away] == "does not answer"
 
 
 def test_the_description_needs_no_token(gateway: GatewayProcess) -> None:

@@ -41,6 +41,7 @@ class Availability:
         self._limits: set[asyncio.Timeout] = set()
         self._looking: asyncio.Task[None] | None = None
         self._is_closed = False
+        self._is_stall_told = False
 
     @property
     def is_away(self) -> bool:
@@ -51,6 +52,11 @@ class Availability:
     def is_refusing(self) -> bool:
         """Whether the store answers, and refuses to write."""
         return self._breaker.is_refusing(time.monotonic())
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether the store answers, and commits nothing."""
+        return self._breaker.is_stalled(time.monotonic())
 
     @asynccontextmanager
     async def within(self, seconds: float | None, *, writes: bool = False) -> AsyncIterator[None]:
@@ -74,6 +80,7 @@ class Availability:
                 raise away() from error
             if writes and seconds is not None:
                 self._breaker.ran_out(seconds, time.monotonic())
+                self._tell_stall()
             raise away("the database did not finish in time; try again") from error
         finally:
             slow.cancel()
@@ -90,6 +97,8 @@ class Availability:
     def committed(self) -> None:
         """Says that a transaction that changed rows was committed."""
         self._breaker.committed()
+        if self._is_stall_told:
+            self._tell_stall()
 
     def refused(self) -> None:
         """Says that the store refused to write."""
@@ -173,9 +182,19 @@ class Availability:
             if not limit.expired():
                 limit.reschedule(now)
 
+    def _tell_stall(self) -> None:
+        if self.is_stalled == self._is_stall_told:
+            return
+        self._is_stall_told = self.is_stalled
+        if self.is_stalled:
+            _log.error("DATABASE COMMITS NOTHING: transactions are refused but for one a second, until one succeeds")
+        else:
+            _log.info("database commits again")
+        self._tell()
+
     def _tell(self) -> None:
         if self._name:
-            metrics.DATABASE_AVAILABLE.labels(self._name).set(not self._breaker.is_away)
+            metrics.DATABASE_AVAILABLE.labels(self._name).set(not (self._breaker.is_away or self._is_stall_told))
 
 
 def away(message: str = "the database is not available at the moment; try again") -> Unavailable:

@@ -39,12 +39,16 @@ class Breaker:
         """Whether to let a read, or a transaction, have its try."""
         if self.is_away:
             return False
-        if not writes or self._timeouts < _MOST_TIMEOUTS or now - self._ran_out_at > _TIMEOUT_SECONDS:
+        if not writes or not self.is_stalled(now):
             return True
         if now - self._tried_at < _TRIAL_SECONDS:
             return False
         self._tried_at = now
         return True
+
+    def is_stalled(self, now: float) -> bool:
+        """Whether it commits nothing: transactions ran out of time, the last one lately, with no commit between."""
+        return self._timeouts >= _MOST_TIMEOUTS and now - self._ran_out_at <= _TIMEOUT_SECONDS
 
     def answered(self) -> None:
         """The store answered somebody, if only by refusing a value."""

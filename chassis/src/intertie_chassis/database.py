@@ -138,7 +138,14 @@ class Database:
         except exc.SQLAlchemyError as error:
             raise self._translated(error) from error
 
-    async def transaction(self, work: Work[T], *, timeout: float = 10.0, lock_wait: int | LockWait | None = None) -> T:
+    async def transaction(
+        self,
+        work: Work[T],
+        *,
+        timeout: float = 10.0,
+        lock_wait: int | LockWait | None = None,
+        is_look: bool = False,
+    ) -> T:
         """Runs `work(connection)` in one transaction, commits, and gives its result.
 
         `work` is run again (at most 5 times in all) after a deadlock, a lock wait or a busy file, so it must have no
@@ -151,8 +158,11 @@ class Database:
         `lock_wait`: seconds for which a statement waits for what others have locked, rows and tables alike where it is
         one number (SQLite: always 5). With it a wait in vain is StoreBusy at once, for callers who have something
         better to do than to wait for the same lock again.
+
+        `is_look`: it only finds out whether the store takes changes, and makes none: where transactions take turns to
+        try a store that commits nothing, it takes none of them away.
         """
-        task = asyncio.ensure_future(self._transaction(work, timeout, lock_wait))
+        task = asyncio.ensure_future(self._transaction(work, timeout, lock_wait, is_look))
         self._running.add(task)
         task.add_done_callback(self._ended)
         # Unlike await, wait() leaves the task alone when we are cancelled. It also ends when the task does not heed its
@@ -169,8 +179,8 @@ class Database:
         if not task.cancelled():
             task.exception()  # looked at, so that asyncio does not report it when the caller has gone
 
-    async def _transaction(self, work: Work[T], timeout: float, lock_wait: int | LockWait | None) -> T:
-        async with self._availability.within(timeout, writes=True):
+    async def _transaction(self, work: Work[T], timeout: float, lock_wait: int | LockWait | None, is_look: bool) -> T:
+        async with self._availability.within(timeout, writes=not is_look):
             return await self._attempts(work, lock_wait)
 
     async def _attempts(self, work: Work[T], lock_wait: int | LockWait | None) -> T:
@@ -237,6 +247,8 @@ class Database:
 
     def why_not_ready(self) -> str | None:
         """Why transactions cannot be expected to succeed though the store answers; None when they can."""
+        if self._availability.is_stalled:
+            return "the database answers, and commits nothing: its disk hangs, or somebody locks all of it"
         if self._availability.is_refusing:
             return "the database answers, and refuses to write: its disk is full or fails, or it is read-only"
         return None

@@ -1,4 +1,4 @@
-"""Whether the gateway lives (`/healthz`), and whether all that it needs does (`/readyz`)."""
+"""Whether the gateway lives (`/healthz`), and whether it can take deliveries (`/readyz`)."""
 
 import asyncio
 import time
@@ -16,8 +16,8 @@ _DEADLINE = 1.0
 _REMEMBERED_SECONDS = 0.5
 _ALIVE = Answer(200, orjson.dumps({"status": "ok"}))
 _SERVING = "serving"
-_NOT_NEEDED = frozenset({"pull"})
-"""Without pull deliveries are taken and everything else is answered: a balancer must not turn them away."""
+_NEEDED = frozenset({"ingest"})
+"""With ingest alone deliveries are taken: a balancer must not turn senders away because another part is away."""
 
 
 class Health:
@@ -33,12 +33,12 @@ class Health:
         return _ALIVE
 
     async def ready(self) -> Answer:
-        """200 when every service says that it serves, also when only pull does not (`degraded`); else 503 in the shape
-        of errors, whose metadata names those that do not, each with how it stands.
+        """200 when every service says that it serves, and `degraded` when all do that receiving needs; else 503 in the
+        shape of errors, whose metadata names those that do not, each with how it stands.
         """
         states = await self._states()
         missing = {name: state for name, state in states.items() if state != _SERVING}
-        if missing.keys() <= _NOT_NEEDED:
+        if not missing.keys() & _NEEDED:
             return Answer(200, orjson.dumps({"status": "degraded" if missing else "ready", "services": states}))
         named = ", ".join(f"{name} ({state})" for name, state in missing.items())
         return answer_of(Unavailable(f"not ready: {named}", metadata=missing, retry_after=1))

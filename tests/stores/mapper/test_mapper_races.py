@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from intertie_chassis.database import Database
+from intertie_chassis.errors import Unavailable
 from intertie_mapper.model import Lease, Outcome
 from mapper_rig import PREFIX, Rig, record, rig
 from passage import Passage
@@ -101,3 +102,22 @@ async def test_a_target_that_hangs_is_worked_on_again_soon_after(mariadb_server:
             (ending,) = await mapper.land(record("1", {"title": "x"}))
             assert ending.outcome == Outcome.SYNCED
             assert len(await mapper.rows("SELECT id FROM {p}events")) == 1
+
+
+async def test_looking_takes_no_turn_from_those_who_would_land(database_url: str) -> None:
+    """After a stall transactions take turns to try: a look that changes nothing must not use them all up."""
+
+    async def hang(connection: Any) -> None:
+        await connection.exec_driver_sql("SELECT 1")
+        await asyncio.Event().wait()
+
+    async with rig(database_url) as mapper:
+        mapper.map("events", SEED)
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                await mapper.database.transaction(hang, timeout=1)
+        assert mapper.database.why_not_ready()
+        assert await mapper.store.is_there()
+        (ending,) = await mapper.land(record("1", {"title": "x"}))
+        assert ending.outcome == Outcome.SYNCED
+        assert mapper.database.why_not_ready() is None

@@ -68,6 +68,14 @@ def test_who_found_nothing_to_do_gives_its_turn_to_the_next() -> None:
     assert not breaker.admits(0.3, writes=True)
 
 
+def test_a_stall_is_one_until_a_commit_or_for_a_minute() -> None:
+    breaker = _stalled()
+    assert breaker.is_stalled(1)
+    assert not breaker.is_stalled(61)  # who gets no work would not find out that it is over
+    breaker.committed()
+    assert not breaker.is_stalled(1)
+
+
 def test_timeouts_that_lie_far_apart_are_no_stall() -> None:
     breaker = Breaker()
     for now in (0, 100, 200):

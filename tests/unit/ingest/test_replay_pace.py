@@ -58,11 +58,12 @@ def test_ranges_hold_each_number_once(ids: list[int]) -> None:
 def test_the_log_has_every_record_of_a_replay_in_entries_of_bounded_size() -> None:
     """Numbers in a row are one range; what is scattered fills several entries, each with who and what."""
     request = audit_pb2.AppendEntriesRequest.FromString(
-        entries_of_replay(range(5, 10_005), {"system": "a"}, "user:x", "r-1")
+        entries_of_replay(range(5, 10_005), {"system": "a"}, "user:x", "r-1", 7)
     )
     (entry,) = request.entries
     assert orjson.loads(entry.response_payload) == {"replayed": 10_000, "ids": ["5-10004"]}
     assert (entry.actor, entry.request_id, entry.query_type) == ("user:x", "r-1", "replay")
+    assert (entry.system, entry.system_id) == ("a", 7)
     scattered = range(2**60, 2**60 + 5000, 2)
     request = audit_pb2.AppendEntriesRequest.FromString(entries_of_replay(scattered, {"system": "a"}, "u", "r"))
     answers = [orjson.loads(entry.response_payload) for entry in request.entries]

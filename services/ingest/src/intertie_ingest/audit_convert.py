@@ -115,8 +115,12 @@ def entries_of_greetings(greeted: Sequence[Greeted]) -> bytes:
     return request.SerializeToString()
 
 
-def entries_of_replay(ids: Sequence[int], selector: dict[str, object], actor: str, request_id: str) -> bytes:
+def entries_of_replay(
+    ids: Sequence[int], selector: dict[str, object], actor: str, request_id: str, system_id: int = 0
+) -> bytes:
     """The entry of a replay, with the numbers of all its records; several when one would be large.
+
+    `system_id` is that of the system that the selector names; 0 when it names none.
 
     Each has the selector and, in `replayed`, how many records the replay had in all.
     """
@@ -129,6 +133,8 @@ def entries_of_replay(ids: Sequence[int], selector: dict[str, object], actor: st
             answer |= {"part": part, "parts": len(starts)}
         entry = request.entries.add(
             entry_id=new_ulid(),
+            system_id=system_id,
+            system=str(selector.get("system") or ""),
             query_type="replay",
             query_string="replay records",
             request_payload=orjson.dumps(selector),

@@ -164,7 +164,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         actor, request_id = current_principal().subject, current_request_id() or ""
 
         def message(ids: Sequence[int]) -> bytes:
-            return audit_convert.entries_of_replay(ids, selector, actor, request_id)
+            return audit_convert.entries_of_replay(ids, selector, actor, request_id, wanted.system_id or 0)
 
         replayed = await self._set_aside.replay(wanted, message, pace, place)
         self._wakeup.ring()

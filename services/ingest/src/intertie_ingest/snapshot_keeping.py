@@ -83,7 +83,7 @@ class SnapshotKeeper:
             "configuration from disk, since registry is away; what has been changed or revoked since is not known",
             path=path,
             systems=len(kept.systems),
-            registry_away_since=datetime.fromtimestamp(kept.confirmed_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            confirmed_at=datetime.fromtimestamp(kept.confirmed_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         )
         return True
 

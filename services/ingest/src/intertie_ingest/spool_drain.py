@@ -140,6 +140,10 @@ class Drain:
         try:
             folded = await self._stored([delivery for _, delivery in loaded], lost) if loaded else Fold()
         except Refused as error:
+            if len(loaded) == 1 and not error.is_certain:
+                # It may be the database's own fault: what was answered 202 is not set aside for an error nobody knows.
+                _log.error("the database does not take a delivery of the spool; trying again", cause=str(error))
+                raise Unavailable("the database does not take it now", reason="STORE_UNAVAILABLE") from error
             await self._halve(loaded, f"the database refuses it: {error}")
             return
         except StoreBusy:

@@ -245,7 +245,7 @@ class BatchStore:
         # SQLite's own wait for another writer is five seconds; it must not be cut off, or it would go on in its thread.
         seconds = 8.0 if self._database.dialect == "sqlite" else 3.0
         try:
-            await self._database.transaction(self.links.write_nothing, timeout=seconds, lock_wait=1)
+            await self._database.transaction(self.links.write_nothing, timeout=seconds, lock_wait=1, is_look=True)
         except (Unavailable, exc.SQLAlchemyError):
             return False
         return True
