@@ -14,6 +14,7 @@ from intertie_ingest.spool import Bounds
 from intertie_ingest.spool_directory import SpoolDirectory
 from intertie_ingest.spool_store import SpoolStore
 from spool_rig import Start, ids, refuse_writing, stored, titles
+from waiting import eventually
 
 REFUSING_TRIGGERS = {
     "sqlite": "CREATE TRIGGER refuse BEFORE INSERT ON {prefix}inbound_deliveries WHEN NEW.source = '192.0.2.66' "
@@ -43,6 +44,26 @@ async def test_what_the_database_refuses_holds_nobody_up(ingest: Any, start_spoo
     # Sent again it is no repetition: the database decides, as of any other.
     (result,) = await spooling.accept(raw({"id": 3}, peer="192.0.2.66"))
     assert isinstance(result, Internal)
+
+
+async def test_an_error_that_nobody_knows_gives_nothing_up(ingest: Any, start_spooling: Start) -> None:
+    """It may be the database's own fault: what was answered waits until it is mended."""
+    if ingest.database.dialect == "sqlite":
+        pytest.skip("SQLite looks at what a trigger calls when it is made")
+    spooling = await start_spooling()
+    await spooling.leave()
+    accepted = await spooling.accepted(*[raw({"id": number}) for number in range(4)])
+    await ingest.sql(
+        "CREATE TRIGGER odd BEFORE INSERT ON {prefix}inbound_deliveries FOR EACH ROW SET NEW.size = no_such_function()"
+    )
+    await spooling.come_back()
+    async with spooling.in_background():
+        with capture_logs() as logs:
+            await eventually(lambda: any("does not take a delivery" in log["event"] for log in logs), timeout=30)
+        assert await stored(ingest) == set()
+        await ingest.sql("DROP TRIGGER odd")
+        await eventually(lambda: not spooling.spool.is_spooling, timeout=30)
+    assert await stored(ingest) == set(accepted)
 
 
 async def test_a_row_that_cannot_be_read_holds_nobody_up(ingest: Any, start_spooling: Start) -> None:
