@@ -1,7 +1,7 @@
 """Which form of the fault tests runs: the short one of `make test`, or the long one of `make faults`.
 
 The only reader of INTERTIE_FAULTS (`long`), INTERTIE_FAULTS_SEED, INTERTIE_FAULTS_RESULTS (a file to which each test
-adds lines of JSON) and INTERTIE_FAULTS_KILLS, _CUTS, _CASES and _EXAMPLES (how many).
+adds lines of JSON) and INTERTIE_FAULTS_KILLS, _CUTS, _STOPS, _CASES, _EXAMPLES (how many).
 """
 
 import json

@@ -23,6 +23,7 @@ from intertie_ingest.retention_store import RetentionStore
 from intertie_ingest.selection import RecordFilter
 
 AN_HOUR = 3600
+LONGEST_LEASE = 600
 LONG_AGO = "2020-01-01 00:00:00"
 _STATES = {
     "pending": ingest_model.PENDING,
@@ -87,7 +88,7 @@ class Checked:
         """Leases, and checks that a claim gives what it may and all that it must."""
         active = self.config.active_mappings
         ready = {name for name, one in self.model.records.items() if _is_ready(one) and name[0] in active}
-        lease: Lease | None = await self.ingest.queue.lease(most, AN_HOUR, active, solo_first=solo_first)
+        lease: Lease | None = await self.ingest.queue.lease(most, LONGEST_LEASE, active, solo_first=solo_first)
         names = [] if lease is None else [(one.mapping_id, one.external_id) for one in lease.records]
         assert set(names) <= ready, "nothing is held twice, nor handed out before its time"
         assert len(set(names)) == len(names) <= most
@@ -169,7 +170,7 @@ class Checked:
 
     async def extend(self, lease: Lease) -> None:
         """A heartbeat: what is held goes on being held, the rest is told to be lost."""
-        lost = await self.ingest.queue.extend([lease.token], AN_HOUR)
+        lost = await self.ingest.queue.extend([lease.token], LONGEST_LEASE)
         assert (lost == []) == (lease in self.held())
 
     def held(self) -> list[Lease]:

@@ -35,12 +35,12 @@ async def test_a_rolling_restart_of_every_process_loses_and_doubles_nothing(flee
     """SIGTERM of one process after the other under load: each drains in time and exits with 0."""
     seed = fault_form.seed()
     order = random.Random(seed)
-    stops, longest = 0, 0.0
+    stops, longest, most = 0, 0.0, fault_form.amount("STOPS", len(VICTIMS), 102)
     with Ledger(tmp_path / "ledger.jsonl") as ledger:
         client = load.Client(fleet.suite.port, load.Traffic(order, prefix="rolling"), ledger, rate=80.0)
         sending = asyncio.create_task(client.run())
         try:
-            while stops < fault_form.either(len(VICTIMS), 102):
+            while stops < most:
                 for victim in order.sample(VICTIMS, len(VICTIMS)):
                     longest = max(longest, await _stopped(fleet, victim))
                     stops += 1

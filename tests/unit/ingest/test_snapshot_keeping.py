@@ -102,7 +102,7 @@ async def test_without_registry_what_was_kept_is_used_and_not_made_younger(rig: 
         assert version_of(rig.path) == before
         snapshot.apply(Change((B,), is_snapshot=True))
         await eventually(lambda: rig.kept() == Kept((B,), NOW + 7200))
-    assert [(one["log_level"], one.get("registry_away_since")) for one in logs] == [
+    assert [(one["log_level"], one.get("confirmed_at")) for one in logs] == [
         ("warning", "2027-01-15T08:00:00Z"),
         ("info", None),
     ]
