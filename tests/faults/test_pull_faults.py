@@ -1,5 +1,6 @@
 """Syncs whose processes, neighbours and sources fail: what is in the cache in the end is the source, each row once."""
 
+import itertools
 import os
 import signal
 import sys
@@ -189,6 +190,20 @@ async def test_webhooks_of_records_that_are_being_synced(suite: Suite, distant: 
     (system,) = suite.rows("external_systems", "system_name = %s", [distant.table.name], owner="registry")
     realtime = f"UPDATE {PREFIX}external_data_mappings SET sync_frequency = 'realtime' WHERE system_id = %s"
     suite.sql("registry", realtime, [system["id"]])
+    # Until ingest knows that, what comes waits for a tick: each try is a newer version of a record of its own.
+    versions = itertools.count()
+
+    def is_realtime() -> bool:
+        probe = {
+            "id": 0,
+            "title": distant.title(0),
+            "day": "2026-03-02",
+            "changed": f"2026-01-01T00:00:00.{next(versions):03}Z",
+        }
+        assert suite.webhook(distant.table.name, probe).status_code == 202
+        return "SYNCED" in _states(suite, distant).values()
+
+    await eventually(is_realtime, every=0.2)
     run_id = await distant.start_and_stick()
     newer, older = "2026-02-01T00:00:00Z", "2025-02-01T00:00:00Z"
     ids: dict[str, str] = {}
@@ -201,12 +216,12 @@ async def test_webhooks_of_records_that_are_being_synced(suite: Suite, distant: 
         assert answer.status_code == 202, answer.text
         ids[answer.json()["delivery_id"]] = "SUPERSEDED" if number == 2 else "SYNCED"
     # Until the run brings its newer version the last one is the only one that there is.
-    await eventually(lambda: _states(suite, distant) == ids)
+    await eventually(lambda: ids.items() <= _states(suite, distant).items())
     distant.passage.widen()
     run = await distant.ended(run_id)
     assert (run["state"], run["read"], run["failed"]) == ("succeeded", ROWS, 0)
-    assert _states(suite, distant) == ids
-    distant.check(_1=distant.title(1, "newer"), **{f"_{ROWS}": distant.title(ROWS, "newer")})
+    assert ids.items() <= _states(suite, distant).items()
+    distant.check(_0=distant.title(0), _1=distant.title(1, "newer"), **{f"_{ROWS}": distant.title(ROWS, "newer")})
 
 
 async def test_two_replicas_run_each_tick_once(suite: Suite, distant: Distant) -> None:
