@@ -1,28 +1,42 @@
 """An INSERT or UPDATE for many rows at once, compiled once: what it costs must be the database's work, not ours.
 
 For each row of a list SQLAlchemy gathers the parameters anew, which costs nearly as much as the row costs the database.
-Here its compiler makes the text once, and the rows go to the driver as tuples.
+Here its compiler makes the text once, and the rows go to the driver as tuples; to MariaDB in its binary protocol
+(`bulk_cursor`), which knows no type of a column that is NULL in every row: there NULL stands in the text.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import DateTime, Insert, Update
+from sqlalchemy import DateTime, Insert, LargeBinary, String, Update, null
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from intertie_chassis.bulk_cursor import RowStatement
+
 Row = Mapping[str, Any]
+Values = tuple[Any, ...]
+
+_MOST_SHAPES = 32
+"""Statements kept for what is NULL in all rows; beyond that rows go as text."""
+_MOST_BYTES = 1 << 20
+"""Of one statement, about: servers refuse packets beyond their max_allowed_packet."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Compiled:
+class _Shape:
+    """A statement as the driver gets it."""
+
     text: str
     #: the row's values in the order of the placeholders
-    values: Callable[[Row], tuple[Any, ...]]
+    values: Callable[[Row], Values]
     #: placeholders of times that must be made text here, as SQLAlchemy does for SQLite
     times: tuple[int, ...]
+    #: placeholders of what may be long
+    long: tuple[int, ...]
+    names: tuple[str, ...]
 
 
 class ManyRows:
@@ -31,34 +45,83 @@ class ManyRows:
     def __init__(self, statement: Insert | Update, columns: Sequence[str] | None = None) -> None:
         """`columns`: what an INSERT gets of each row; an UPDATE names its own bind parameters.
 
-        On MySQL an INSERT is one round trip only while its VALUES are nothing but placeholders.
+        An UPDATE's parameters bear the names of the columns that they are for; in its conditions nothing is NULL. On
+        MySQL an INSERT is one round trip only while its VALUES are nothing but placeholders, an UPDATE never is.
         """
         self._statement = statement
         self._columns = columns
-        self._compiled: _Compiled | None = None
+        self._shapes: dict[tuple[str, ...], _Shape] = {}
 
     async def execute(self, connection: AsyncConnection, rows: Sequence[Row]) -> None:
         """Runs it for the rows, which have a value for each placeholder. Raises what the database does."""
         if not rows:
             return
-        compiled = self._compiled = self._compiled or self._compile(connection)
-        parameters = list(map(compiled.values, rows))
-        if compiled.times:
-            parameters = [_with_times_as_text(values, compiled.times) for values in parameters]
-        await connection.exec_driver_sql(compiled.text, parameters)
+        shape = self._shape(connection, ())
+        values = list(map(shape.values, rows))
+        if shape.times:
+            values = [_with_times_as_text(one, shape.times) for one in values]
+        elif empty := _empty(shape, values):
+            known = self._shapes.get(empty)
+            if known is not None or len(self._shapes) < _MOST_SHAPES:
+                shape = known or self._shape(connection, empty)
+                values = list(map(shape.values, rows))
+        for some in _within(_MOST_BYTES, values, shape.long):
+            await connection.exec_driver_sql(shape.text, some)
 
-    def _compile(self, connection: AsyncConnection) -> _Compiled:
-        compiled: Any = self._statement.compile(dialect=connection.dialect, column_keys=self._columns)
-        names: list[str] = compiled.positiontup
-        times: tuple[int, ...] = ()
-        if connection.dialect.name == "sqlite":
-            times = tuple(
-                position for position, name in enumerate(names) if isinstance(compiled.binds[name].type, DateTime)
-            )
-        return _Compiled(str(compiled), itemgetter(*names), times)
+    def _shape(self, connection: AsyncConnection, empty: tuple[str, ...]) -> _Shape:
+        shape = self._shapes.get(empty)
+        if shape is None:
+            shape = self._shapes[empty] = self._compile(connection, empty)
+        return shape
+
+    def _compile(self, connection: AsyncConnection, empty: tuple[str, ...]) -> _Shape:
+        statement: Any = self._statement
+        columns = self._columns
+        if empty:
+            statement = statement.values({name: null() for name in empty})
+            columns = None if columns is None else [name for name in columns if name not in empty]
+        compiled: Any = statement.compile(dialect=connection.dialect, column_keys=columns)
+        names: tuple[str, ...] = tuple(compiled.positiontup)
+        types = [compiled.binds[name].type for name in names]
+        is_sqlite = connection.dialect.name == "sqlite"
+        return _Shape(
+            RowStatement(compiled),
+            itemgetter(*names) if len(names) > 1 else lambda row: (row[names[0]],),
+            tuple(n for n, kind in enumerate(types) if is_sqlite and isinstance(kind, DateTime)),
+            () if is_sqlite else tuple(n for n, kind in enumerate(types) if _is_long(kind)),
+            names,
+        )
 
 
-def _with_times_as_text(values: tuple[Any, ...], times: tuple[int, ...]) -> tuple[Any, ...]:
+def _empty(shape: _Shape, rows: Sequence[Values]) -> tuple[str, ...]:
+    """Names of what is NULL in all of the rows."""
+    return tuple(
+        shape.names[place]
+        for place, value in enumerate(rows[0])
+        if value is None and all(row[place] is None for row in rows)
+    )
+
+
+def _is_long(kind: Any) -> bool:
+    return isinstance(kind, LargeBinary) or (isinstance(kind, String) and not kind.length)
+
+
+def _within(most: int, rows: Sequence[Values], long: Sequence[int]) -> Iterator[Sequence[Values]]:
+    """The rows in runs whose long values have about so many bytes; one that has more by itself."""
+    if not long:
+        yield rows
+        return
+    start = total = 0
+    for number, row in enumerate(rows):
+        size = sum(len(value) for place in long if (value := row[place]) is not None)
+        if number > start and total + size > most:
+            yield rows[start:number]
+            start, total = number, 0
+        total += size
+    yield rows[start:]
+
+
+def _with_times_as_text(values: Values, times: tuple[int, ...]) -> Values:
     changed = list(values)
     for position in times:
         moment = changed[position]

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from intertie_chassis import durability
+from intertie_chassis.bulk_cursor import STATEMENTS, BulkCursor
 from intertie_chassis.errors import StartupError
 
 _CONNECT_SECONDS = 2
@@ -114,7 +115,7 @@ def _engine(
     # Whatever character set the URL names: in a smaller one (`utf8` is) names and payloads would be lost or refused.
     address = address.difference_update_query(["charset"])
     connect: dict[str, Any] = {"connect_timeout": _CONNECT_SECONDS, "init_command": init, "charset": "utf8mb4"}
-    connect["async_creator_fn"] = _connect
+    connect |= {"async_creator_fn": _connect, "cursor_cls": BulkCursor, "stmt_cache_size": STATEMENTS}
     if address.password:
         # As bytes: of a text the driver makes latin-1, while servers and their command-line clients take UTF-8.
         connect["password"] = str(address.password).encode()

@@ -35,6 +35,7 @@ from intertie_chassis.errors import (
     InvalidArgument,
 )
 from intertie_chassis.ids import new_ulid
+from intertie_chassis.many_rows import ManyRows
 
 Send = Callable[[bytes], Awaitable[None]]
 
@@ -70,6 +71,7 @@ class Outbox:
     def __init__(self, database: Database, table: Table) -> None:
         self._database = database
         self._table = table
+        self._insert = ManyRows(insert(table), ["batch_id", "payload", "created_at"])
         self._woken = asyncio.Event()
         self._refused: dict[int, float] = {}
 
@@ -77,7 +79,7 @@ class Outbox:
         """Writes a message within the caller's transaction; gives its batch id."""
         batch_id = new_ulid()
         row = {"batch_id": batch_id, "payload": payload, "created_at": utc_now()}
-        await connection.execute(insert(self._table), row)
+        await self._insert.execute(connection, [row])
         return batch_id
 
     async def post(self, payload: bytes) -> None:
