@@ -40,6 +40,14 @@ _USUAL_WAIT = LockWait(mysql.LOCK_WAIT_SECONDS, mysql.LOCK_WAIT_SECONDS)
 _WRONG_ACCESS = {1044, 1045, 1049, 1130, 1698}  # MySQL: access denied, unknown database, host not allowed
 
 
+class _Lost(Exception):
+    """The connection died before the commit: nothing of the transaction will ever be there."""
+
+    def __init__(self, error: exc.SQLAlchemyError) -> None:
+        super().__init__()
+        self.error = error
+
+
 class Database:
     """An open database. Made by `open`, ended by `close`."""
 
@@ -187,6 +195,10 @@ class Database:
         for attempt in range(1, _MOST_ATTEMPTS + 1):
             try:
                 result, has_written = await self._once(work, lock_wait)
+            except _Lost as lost:
+                if attempt > 1:
+                    raise self._translated(lost.error) from lost.error
+                continue  # with another connection, at once: the server may have ended only this one
             except exc.SQLAlchemyError as error:
                 was_long = lock_wait is not None and database_errors.is_lock_wait(error)
                 if not database_errors.is_conflict(error) or was_long or attempt == _MOST_ATTEMPTS:
@@ -284,6 +296,8 @@ class Database:
             except exc.SQLAlchemyError as error:
                 if database_errors.is_denied(error):
                     await connection.invalidate()  # what is granted meanwhile only sessions that begin later have
+                if database_errors.is_lost(error):
+                    raise _Lost(error) from error
                 raise
 
     @asynccontextmanager

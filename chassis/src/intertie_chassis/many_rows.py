@@ -52,10 +52,13 @@ class ManyRows:
         self._columns = columns
         self._shapes: dict[tuple[str, ...], _Shape] = {}
 
-    async def execute(self, connection: AsyncConnection, rows: Sequence[Row]) -> None:
-        """Runs it for the rows, which have a value for each placeholder. Raises what the database does."""
+    async def execute(self, connection: AsyncConnection, rows: Sequence[Row]) -> int:
+        """Runs it for the rows, which have a value for each placeholder; gives how many rows it inserted or found.
+
+        Raises what the database does.
+        """
         if not rows:
-            return
+            return 0
         shape = self._shape(connection, ())
         values = list(map(shape.values, rows))
         if shape.times:
@@ -65,8 +68,10 @@ class ManyRows:
             if known is not None or len(self._shapes) < _MOST_SHAPES:
                 shape = known or self._shape(connection, empty)
                 values = list(map(shape.values, rows))
+        count = 0
         for some in _within(_MOST_BYTES, values, shape.long):
-            await connection.exec_driver_sql(shape.text, some)
+            count += (await connection.exec_driver_sql(shape.text, some)).rowcount
+        return count
 
     def _shape(self, connection: AsyncConnection, empty: tuple[str, ...]) -> _Shape:
         shape = self._shapes.get(empty)

@@ -4,12 +4,13 @@ asyncmy from 0.2.18 on reports a connection that died as an error of its own als
 pre-ping replaces it; no dialect of our own is needed for that, and a test holds it on both event loops.
 """
 
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import asyncmy
 from asyncmy.constants.CR import CR_SERVER_LOST as CONNECTION_LOST
-from sqlalchemy import URL, event, make_url
+from sqlalchemy import URL, event, exc, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -19,6 +20,8 @@ from intertie_chassis.errors import StartupError
 
 _CONNECT_SECONDS = 2
 _READ_SECONDS = 30
+_RESTED_SECONDS = 1.0
+_USED_AT = "intertie used it at"
 _FILES = {"ssl_ca", "ssl_cert", "ssl_key"}
 _OPTIONS = {"charset", "unix_socket", "ssl_check_hostname", *_FILES}
 LOCK_WAIT_SECONDS = 5
@@ -56,7 +59,7 @@ def writer_engine(url: str, pool_size: int) -> AsyncEngine:
         pool_size=pool_size,
         init=f"SET SESSION {_BRIEF_SESSION}",
         read_timeout=_READ_SECONDS,
-        always_ends=True,
+        is_writer=True,
     )
 
 
@@ -92,7 +95,7 @@ def _engine(
     init: str,
     read_timeout: float | None,
     read_only: bool = False,
-    always_ends: bool = False,
+    is_writer: bool = False,
 ) -> AsyncEngine:
     options: dict[str, Any] = {"poolclass": NullPool}
     if pool_size is not None:
@@ -106,10 +109,11 @@ def _engine(
         }
     if isolation_level == "AUTOCOMMIT":
         options["skip_autocommit_rollback"] = True
-    if always_ends:
+    if is_writer:
         # Transactions are committed or rolled back where they are begun, and an interrupted connection is thrown away:
-        # the pool's own ROLLBACK after each COMMIT would be a round trip for nothing.
-        options["pool_reset_on_return"] = None
+        # the pool's own ROLLBACK after each COMMIT would be a round trip for nothing. So is its ping before each use
+        # of a connection that was used a moment ago.
+        options |= {"pool_reset_on_return": None, "pool_pre_ping": False}
     address = make_url(url)
     _refuse_what_cannot_work(address)
     # Whatever character set the URL names: in a smaller one (`utf8` is) names and payloads would be lost or refused.
@@ -133,7 +137,27 @@ def _engine(
             cursor.execute("SET SESSION TRANSACTION READ ONLY")
             cursor.close()
 
+    if is_writer:
+        _ping_what_has_rested(engine)
     return engine
+
+
+def _ping_what_has_rested(engine: AsyncEngine) -> None:
+    """Has a connection that nobody used for a second looked at before its next use, and replaced when it is dead."""
+
+    @event.listens_for(engine.sync_engine, "checkin")
+    def on_checkin(_connection: Any, record: Any) -> None:
+        record.info[_USED_AT] = time.monotonic()
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def on_checkout(connection: Any, record: Any, _fairy: Any) -> None:
+        used_at = record.info.get(_USED_AT)
+        if used_at is None or time.monotonic() - used_at < _RESTED_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise exc.InvalidatePoolError("a connection of the pool is dead") from error
 
 
 async def _connect(**options: Any) -> Any:

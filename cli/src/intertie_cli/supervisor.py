@@ -12,14 +12,14 @@ from intertie_cli.process import Part, Process
 
 PARTS = (
     Part("registry"),
-    Part("audit", niceness=5),
+    Part("audit", niceness=10),
     Part("ingest"),
-    Part("pull", niceness=5, runs="intertie_ingest.pull"),
-    Part("mapper", niceness=5),
+    Part("pull", niceness=10, runs="intertie_ingest.pull"),
+    Part("mapper", niceness=10),
     Part("gateway"),
 )
 """In the order of starting."""
-DEMO = Part("demo", niceness=5, runs="intertie_cli.demo_api")
+DEMO = Part("demo", niceness=10, runs="intertie_cli.demo_api")
 """The external API of the demo."""
 
 _STOP_SECONDS = 20.0

@@ -1,8 +1,13 @@
 """Requests that arrive together leave together: single items in, groups out, each item with its own result.
 
-Nothing waits for a clock. While fewer calls are in flight than may be, what is there leaves at once (with whatever
-arrived in the same turn of the loop); otherwise it waits for a call to end and leaves with all that came meanwhile. So
-groups are of one when it is quiet, and grow by themselves under load.
+Nothing waits for a clock. While no call is in flight, what is there leaves at once (with whatever arrived in the same
+turn of the loop); otherwise it waits for a call to end and leaves with all that came meanwhile. So groups are of one
+when it is quiet, and grow by themselves under load.
+
+Beside a call that is in flight another one leaves when it is twice as large. A call costs as much as a dozen items
+whatever it holds, so on a busy machine a few large ones beat many that overlap (64 senders: groups of 32 in place of
+22, which is a tenth of all CPU); and where calls are slow because the database is far away, several are in flight all
+the same.
 """
 
 import asyncio
@@ -18,6 +23,8 @@ from intertie_gateway.problems import Overloaded, RateLimited
 
 R = TypeVar("R")
 
+_TIMES_AS_LARGE = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
@@ -26,8 +33,8 @@ class Bounds:
     group_items: int = 256
     group_bytes: int = 4 * 1024 * 1024
     """A single item larger than this makes a group of its own."""
-    calls: int = 2
-    """Calls in flight at once."""
+    calls: int = 4
+    """Calls in flight at once, at most."""
     waiting_items: int = 4096
     waiting_bytes: int = 32 * 1024 * 1024
     """Half of both for any one lane."""
@@ -63,7 +70,8 @@ class Coalescer(Generic[R]):
         self._waiting: deque[_Waiter[R]] = deque()
         self._waiting_bytes = 0
         self._lanes: dict[str, _Lane] = {}
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls: dict[asyncio.Task[None], int] = {}
+        """Those in flight, each with the number of its items."""
         self._dispatch_due = False
         self._sweep: asyncio.TimerHandle | None = None
         self._log = structlog.get_logger()
@@ -95,7 +103,7 @@ class Coalescer(Generic[R]):
         self._lanes[lane] = waiting
         waiting.items += 1
         waiting.size += len(item)
-        if len(self._calls) >= bounds.calls:
+        if not self._may_leave():
             self._sweep_later()
         elif not self._dispatch_due:
             # Not at once: what else has arrived in this turn of the loop goes along.
@@ -111,13 +119,23 @@ class Coalescer(Generic[R]):
 
     def _dispatch(self) -> None:
         self._dispatch_due = False
-        while self._waiting and len(self._calls) < self._bounds.calls:
+        while self._waiting and self._may_leave():
             group = self._take()
             if group:
                 call = asyncio.get_running_loop().create_task(self._settle(group))
-                self._calls.add(call)
+                self._calls[call] = len(group)
                 call.add_done_callback(self._ended)
         self._sweep_later()
+
+    def _may_leave(self) -> bool:
+        """Whether what waits may leave now."""
+        if not self._calls:
+            return True
+        bounds = self._bounds
+        if len(self._calls) >= bounds.calls:
+            return False
+        enough = min(_TIMES_AS_LARGE * max(self._calls.values()), bounds.group_items)
+        return len(self._waiting) >= enough or self._waiting_bytes >= bounds.group_bytes
 
     def _sweep_later(self) -> None:
         """One timer for all that wait: the first of them is the first that has waited too long."""
@@ -145,7 +163,7 @@ class Coalescer(Generic[R]):
         return waiter
 
     def _ended(self, call: "asyncio.Task[None]") -> None:
-        self._calls.discard(call)
+        del self._calls[call]
         self._dispatch()
 
     def _take(self) -> list[_Waiter[R]]:

@@ -30,7 +30,7 @@ class GatewaySettings(Settings):
         256, ge=1, le=1000, description="How many deliveries at most go to ingest in one call."
     )
     gateway_group_calls: int = Field(
-        2, ge=1, le=16, description="How many calls with deliveries are in flight at once."
+        4, ge=1, le=16, description="How many calls with deliveries are in flight at once, at most."
     )
     gateway_waiting_deliveries: int = Field(
         4096, ge=1, description="How many deliveries wait for ingest at most; more are answered 503."

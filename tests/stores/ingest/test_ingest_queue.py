@@ -324,3 +324,14 @@ class TestOnMariaDB:
         assert await ingest.settle_all(lease) == [lease.records[0].id]
         (record,) = (await ingest.lease()).records
         assert (record.data, record.revision) == (b'{"id": 0, "by": "php"}', 2)
+
+
+async def test_of_a_batch_that_is_all_synced_a_settlement_holds_where_its_lease_does(ingest: Any) -> None:
+    """One of three has a newer state: it is pending, and leased anew; the others are synced all the same."""
+    await fill(ingest, 3)
+    lease = await ingest.lease()
+    await ingest.commit({"id": 1, "title": "newer"})
+    assert await ingest.settle_all(lease, local_id=7) == [(await row(ingest, "1")).id]
+    states = [(found.sync_status, found.local_id) for found in [await row(ingest, str(number)) for number in range(3)]]
+    assert states == [("synced", 7), ("pending", None), ("synced", 7)]
+    assert [record.revision for record in (await ingest.lease()).records] == [2]

@@ -79,18 +79,30 @@ async def test_what_waits_too_long_for_a_call_to_end_is_told_to_come_again() -> 
 
 
 async def test_groups_grow_while_calls_are_in_flight() -> None:
-    """As many calls as may be; what comes meanwhile leaves together when one of them ends."""
+    """Another call leaves once it is twice as large as the largest; what comes beyond all leaves when one ends."""
     backend = Backend(held=True)
-    coalescer = Coalescer(backend.send, Bounds(calls=2))
+    coalescer = Coalescer(backend.send, Bounds(calls=3, group_items=100))
     tasks = []
-    for n in range(10):
+    for n in range(20):
         tasks.append(asyncio.ensure_future(coalescer.deliver(b"%d" % n)))
         await _turns()
-    assert [len(group) for group in backend.groups] == [1, 1]
+    assert [len(group) for group in backend.groups] == [1, 2, 4]
     backend.open.set()
     await asyncio.gather(*tasks)
-    assert [len(group) for group in backend.groups] == [1, 1, 8]
-    assert backend.most_in_flight == 2
+    assert [len(group) for group in backend.groups] == [1, 2, 4, 13]
+    assert backend.most_in_flight == 3
+
+
+async def test_a_full_group_leaves_beside_another() -> None:
+    """By its items or by its bytes: there is nothing that it could wait for."""
+    for bounds in (Bounds(calls=2, group_items=3), Bounds(calls=2, group_bytes=3)):
+        backend = Backend(held=True)
+        coalescer = Coalescer(backend.send, bounds)
+        tasks = [asyncio.ensure_future(coalescer.deliver(b"x")) for _ in range(6)]
+        await _turns()
+        assert [len(group) for group in backend.groups] == [3, 3]
+        backend.open.set()
+        await asyncio.gather(*tasks)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from intertie_chassis.database import Database
 from intertie_chassis.many_rows import ManyRows
 from intertie_ingest.cache_store import CacheRows
 from intertie_ingest.model import Outcome, Settlement, Status
+from intertie_ingest.synced_rows import NotAllHeld, SyncedRows
 from intertie_ingest.tables import Tables
 
 
@@ -34,6 +35,7 @@ class SettlementStore:
             .with_for_update()
         )
         self._write = self._settling()
+        self._synced = SyncedRows(self._rows)
 
     async def settle(self, token: str, settlements: Sequence[Settlement]) -> list[int]:
         """Writes what became of leased records; gives the numbers of those whose settlement did not hold.
@@ -43,6 +45,8 @@ class SettlementStore:
         """
         by_id = {settlement.id: settlement for settlement in settlements}
         if not by_id:
+            return []
+        if await self._all_synced(token, list(by_id.values())):
             return []
 
         async def work(connection: AsyncConnection) -> list[int]:
@@ -60,6 +64,18 @@ class SettlementStore:
             return sorted(set(by_id) - {row.id for row in held})
 
         return await self._database.transaction(work)
+
+    async def _all_synced(self, token: str, settlements: Sequence[Settlement]) -> bool:
+        """Whether all are synced and held, and so are settled; otherwise nothing is written."""
+        if any(settlement.outcome is not Outcome.SYNCED for settlement in settlements):
+            return False
+        if self._rows.is_mysql and not self._database.is_mariadb:
+            return False  # MySQL takes a changed row at a time: a round trip for each
+        try:
+            await self._database.transaction(lambda connection: self._synced.settle(connection, token, settlements))
+        except NotAllHeld:
+            return False
+        return True
 
     def _settled(self, row: Any, settlement: Settlement) -> dict[str, Any]:
         """The row after its settlement: all that a settlement may change, so that one statement does for all."""
