@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Literal, TypeVar
 
 import structlog
-from sqlalchemy import Connection, event, exc, text
+from sqlalchemy import Connection, event, exc
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.util import greenlet_spawn
 
@@ -27,6 +27,7 @@ from intertie_chassis import database_errors, metrics, mysql, sqlite
 from intertie_chassis.availability import Availability, away
 from intertie_chassis.errors import StartupError, StoreBusy
 from intertie_chassis.mysql import LockWait
+from intertie_chassis.schema_turns import turn_on_mysql, turn_on_sqlite
 from intertie_chassis.settings import with_async_driver
 
 T = TypeVar("T")
@@ -307,61 +308,15 @@ class Database:
         On SQLite it is one transaction, committed at the end; on MySQL every statement commits by itself, as DDL does
         anyway. Raises Unavailable when another process holds it longer than `wait` seconds.
         """
-        async with (
-            self._exclusive_sqlite(wait)
-            if self.dialect == "sqlite"
-            else self._exclusive_mysql(name, wait) as connection
-        ):
-            yield connection
-
-    @asynccontextmanager
-    async def _exclusive_sqlite(self, wait: float) -> AsyncIterator[AsyncConnection]:
-        async with self._writer_lock:
-            connection = await self._begin_within(wait)
-            try:
-                yield connection
-                await connection.commit()
-            finally:
-                await connection.close()
-
-    async def _begin_within(self, wait: float) -> AsyncConnection:
-        """A connection that holds the file's write lock. Raises Unavailable when others hold it longer than `wait`."""
         try:
-            async with asyncio.timeout(wait) as limit:
-                while True:
-                    try:
-                        return await self._begun()
-                    except exc.SQLAlchemyError as error:
-                        if not database_errors.is_conflict(error):
-                            raise self._translated(error) from error
-        except TimeoutError as error:
-            if not limit.expired():
-                raise
-            raise away(f"another process has been writing to the database for {wait:.0f} s; try again") from error
-
-    async def _begun(self) -> AsyncConnection:
-        connection = await self._writer.connect()
-        try:
-            await connection.begin()
-        except BaseException:
-            await connection.close()
-            raise
-        return connection
-
-    @asynccontextmanager
-    async def _exclusive_mysql(self, name: str, wait: float) -> AsyncIterator[AsyncConnection]:
-        engine = mysql.schema_engine(self._url)
-        try:
-            async with engine.connect() as connection:
-                # Lock names are the server's, not the database's, and at most 64 characters.
-                lock = text("SELECT GET_LOCK(LEFT(CONCAT('intertie:', :name, ':', DATABASE()), 64), :wait)")
-                if await connection.scalar(lock, {"name": name, "wait": wait}) != 1:
-                    raise away(f"another process has been changing the {name} tables for {wait:.0f} s; try again")
-                yield connection
+            if self.dialect == "sqlite":
+                async with self._writer_lock, turn_on_sqlite(self._writer, wait) as connection:
+                    yield connection
+            else:
+                async with turn_on_mysql(self._url, name, wait) as connection:
+                    yield connection
         except exc.SQLAlchemyError as error:
             raise self._translated(error) from error
-        finally:
-            await engine.dispose()  # ends the session, and with it the lock
 
     async def data_version(self) -> int | None:
         """On SQLite a number that changes when any connection, also of another process, has committed; None on MySQL.

@@ -8,6 +8,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
@@ -46,14 +47,21 @@ class Sources:
 
     def allow(self, peer: str) -> bool:
         """Whether the address is one of them; an unknown one is not. IPv4 may be written as IPv6 (`::ffff:…`)."""
-        try:
-            address = ip_address(peer.partition("%")[0])
-        except ValueError:
-            return False
-        address = getattr(address, "ipv4_mapped", None) or address
-        ranges, number = self._ranges[address.version], int(address)
+        version, number = _parsed(peer)
+        ranges = self._ranges.get(version, ())
         place = bisect_right(ranges, (number, 2**128)) - 1
         return place >= 0 and number <= ranges[place][1]
+
+
+@lru_cache(maxsize=4096)
+def _parsed(peer: str) -> tuple[int, int]:
+    """The address's version and number; version 0 of what is none. Kept: few peers send most of what comes."""
+    try:
+        address = ip_address(peer.partition("%")[0])
+    except ValueError:
+        return 0, 0
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.version, int(address)
 
 
 NOWHERE = Sources([])

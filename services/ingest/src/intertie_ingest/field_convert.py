@@ -1,11 +1,12 @@
 """Single fields between the contract and the model: ids, numbers, times, and what is said of one that does not fit."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from intertie_chassis.errors import InvalidArgument
 
+_EPOCH = datetime(1970, 1, 1)
 _ID_LENGTH = 26
 
 
@@ -19,7 +20,7 @@ def moment(timestamp: Timestamp, field: str = "received_at") -> datetime:
     # The message may hold any number; only those of the years 1 to 9999 are times.
     if not -62_135_596_800 <= timestamp.seconds <= 253_402_300_799 or not 0 <= timestamp.nanos < 1_000_000_000:
         raise invalid(field, "is not a time")
-    return timestamp.ToDatetime(tzinfo=UTC).replace(tzinfo=None)
+    return _EPOCH + timedelta(seconds=timestamp.seconds, microseconds=timestamp.nanos // 1000)
 
 
 def invalid(field: str, what: str) -> InvalidArgument:
