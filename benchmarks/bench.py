@@ -20,10 +20,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import machine
-import markdown
 import plot
+import report
 from figures import Outcome, Run
-from parts import accepted, delay, sustained
+from parts import accepted, delay, growth, plan, replicas, sustained, sync, verify
 from stage import MARIADB_OPTIONS, Options, Stage
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,6 +31,11 @@ PARTS: dict[str, Callable[[Stage], Outcome]] = {
     "accepted": accepted.measure,
     "sustained": sustained.measure,
     "delay": delay.measure,
+    "plan": plan.measure,
+    "sync": sync.measure,
+    "verify": verify.measure,
+    "growth": growth.measure,
+    "replicas": replicas.measure,
 }
 """By name, in the order in which they run."""
 
@@ -39,7 +44,7 @@ def main() -> int:
     """Measures what it is asked for; 1 when a part has failed or something is missing."""
     asked = _arguments().parse_args()
     if asked.list:
-        print("\n".join(PARTS))
+        print("\n".join(f"{name:10} {_first_line(measure)}" for name, measure in PARTS.items()))
         return 0
     if asked.earlier is not None:
         run = Run.from_json(json.loads(asked.earlier.read_text(encoding="utf-8")))
@@ -50,7 +55,7 @@ def main() -> int:
         run = _run(asked.only or list(PARTS), Options(asked.rounds, asked.quick, asked.deliveries))
         asked.results.write_text(json.dumps(run.to_json(), indent=1) + "\n", encoding="utf-8")
         print(f"\nwritten to {asked.results}\n")
-    print(markdown.render(run))
+    print(report.render(run))
     if asked.publish:
         return _publish(run)
     return 1 if any(outcome.failed for outcome in run.outcomes) else 0
@@ -94,9 +99,9 @@ def _publish(run: Run) -> int:
         print("not published: only a whole run, neither quick nor of some parts, is quoted", file=sys.stderr)
         return 1
     page = ROOT / "docs" / "performance.md"
-    page.write_text(markdown.published(page.read_text(encoding="utf-8"), run), encoding="utf-8")
-    (page.parent / markdown.PLOT).write_text(plot.render(run), encoding="utf-8")
-    print(f"published in {page.relative_to(ROOT)} and docs/{markdown.PLOT}")
+    page.write_text(report.published(page.read_text(encoding="utf-8"), run), encoding="utf-8")
+    (page.parent / report.PLOT).write_text(plot.render(run), encoding="utf-8")
+    print(f"published in {page.relative_to(ROOT)} and docs/{report.PLOT}")
     return 0
 
 
@@ -112,7 +117,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--only", type=_names, metavar="PART,…", help="measure these parts")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds of each part (3)")
     parser.add_argument("--quick", action="store_true", help="everything short: for trying, not for quoting")
-    parser.add_argument("--deliveries", type=int, metavar="N", help="of the parts on memory and growth (1,000,000)")
+    parser.add_argument("--deliveries", type=int, metavar="N", help="of the part on growth (1,000,000)")
     parser.add_argument(
         "--results", type=Path, default=ROOT / "bench-results.json", metavar="FILE", help="for the JSON"
     )

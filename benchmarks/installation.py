@@ -33,6 +33,24 @@ class Drained:
     counts: Counts
 
 
+class _Patience:
+    """Waits between two looks for as long as something moves."""
+
+    def __init__(self, view: DatabaseView) -> None:
+        self._view = view
+        self._known = view.newest()
+        self._moved_at = time.monotonic()
+
+    def wait(self) -> None:
+        """Raises RuntimeError when nothing has moved for a minute."""
+        newest, now = self._view.newest(), time.monotonic()
+        if newest != self._known:
+            self._known, self._moved_at = newest, now
+        if now - self._moved_at > _STUCK_SECONDS:
+            raise RuntimeError(f"not all that was accepted lands: {self._view.counts()}")
+        time.sleep(_LOOK_SECONDS)
+
+
 class _Measured(Suite):
     """A suite whose whole databases are not searched for secrets when it stops: there are millions of rows."""
 
@@ -69,7 +87,8 @@ class Installation:
         self._replicas: list[subprocess.Popen[bytes]] = []
         self.template = directory / "webhook.http"
         self.view: DatabaseView
-        self._acknowledged = 0
+        self.acknowledged = 0
+        """Deliveries that generators were told are accepted."""
         self._stored = 0
 
     def __enter__(self) -> Self:
@@ -109,7 +128,7 @@ class Installation:
     def burst(self, seconds: int) -> Burst:
         """Has wrk send as much as is taken, for so long."""
         done = burst(self.port, self.template, self._numbers.first(), seconds)
-        self._acknowledged += done.answers - done.refused
+        self.acknowledged += done.answers - done.refused
         return done
 
     def begin_pacing(self, rate: float, seconds: float) -> Pacing:
@@ -119,7 +138,7 @@ class Installation:
     def end_pacing(self, pacing: Pacing) -> Paced:
         """What the paced generator says in the end."""
         done = pacing.finish()
-        self._acknowledged += len(done.answered)
+        self.acknowledged += len(done.answered)
         return done
 
     def drain(self) -> Drained:
@@ -127,21 +146,29 @@ class Installation:
 
         Raises RuntimeError when less is stored than was acknowledged, and when nothing moves for a minute.
         """
-        moved_at, known = time.monotonic(), (0, 0)
+        patience = _Patience(self.view)
+        while True:
+            at = self.wait_until_quiet()
+            counts = self.view.counts()
+            if counts.is_complete:
+                break
+            patience.wait()
+        if counts.deliveries < self.acknowledged:
+            raise RuntimeError(f"{self.acknowledged} deliveries were acknowledged, and are stored: {counts}")
+        new, self._stored = counts.deliveries - self._stored, counts.deliveries
+        return Drained(at, new, counts)
+
+    def wait_until_quiet(self) -> float:
+        """Waits until nothing waits to be mapped or to be told to audit; gives when that was, by the monotonic clock.
+
+        Raises RuntimeError when nothing moves for a minute.
+        """
+        patience = _Patience(self.view)
         while True:
             now = time.monotonic()
-            counts = self.view.counts() if self.view.is_quiet() else None
-            if counts is not None and counts.is_complete:
-                if counts.deliveries < self._acknowledged:
-                    raise RuntimeError(f"{self._acknowledged} deliveries were acknowledged, and are stored: {counts}")
-                new, self._stored = counts.deliveries - self._stored, counts.deliveries
-                return Drained(now, new, counts)
-            newest = self.view.newest()
-            if newest != known:
-                moved_at, known = now, newest
-            if now - moved_at > _STUCK_SECONDS:
-                raise RuntimeError(f"not all that was accepted lands: {self.view.counts()}")
-            time.sleep(_LOOK_SECONDS)
+            if self.view.is_quiet():
+                return now
+            patience.wait()
 
     def _start_one_more(self, service: str) -> None:
         address = f"127.0.0.1:{processes.free_port()}"

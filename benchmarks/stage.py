@@ -29,7 +29,7 @@ class Options:
     rounds: int = 3
     is_quick: bool = False
     deliveries: int | None = None
-    """How many the parts on memory and growth send; None: a million, or with `quick` fifty thousand."""
+    """How many the part on growth sends; None: a million, or fifty thousand in a quick run."""
 
     def either(self, short: int, long: int) -> int:
         """The one for a quick run, or for a whole one."""
