@@ -37,7 +37,7 @@ faults: setup ## the long form of the fault tests: about two hours (figures are 
 		$(BIN)/python -m pytest -n $(JOBS) --dist load -rA tests/faults $(MODELS) $(ARGS)
 
 # Needs wrk and mariadbd. Its figures stand in docs/performance.md.
-bench: setup ## how fast it is, beside the machine's ceilings: about forty minutes on a machine that does nothing else (ARGS=--help says more)
+bench: setup ## how fast it is, beside the machine's ceilings: about forty minutes (ARGS="--only accepted --quick" tries a part, --help says more)
 	PYTHONPATH=tests $(BIN)/python benchmarks/bench.py $(ARGS)
 
 check: setup $(GOOGLEAPIS) ## lint, types, contracts, whether all that is generated is current, and the lock against known faults
