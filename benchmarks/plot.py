@@ -18,8 +18,8 @@ _SHOWN = (
 )
 """What is compared, each with its colour: the ceilings, the reference, accepting, end to end."""
 
-_WIDTH, _LABELS, _RIGHT = 860, 300, 90
-_ROW, _BAR, _TOP, _BOTTOM = 34, 18, 46, 40
+_WIDTH, _LABELS, _RIGHT = 880, 320, 90
+_ROW, _BAR, _TOP, _BOTTOM = 34, 18, 46, 56
 _STEPS = (1, 2, 2.5, 5, 10)
 
 
@@ -39,7 +39,7 @@ def render(run: Run) -> str:
     """The rates of a run that has them; figures that do not count are left out."""
     figures = run.figures()
     shown = [(figures[name], colour) for name, colour in _SHOWN if name in figures and not figures[name].invalid]
-    title = f"Deliveries a second on {run.machine.get('cores', '?')} cores: medians of {run.rounds} rounds"
+    title = f"Deliveries a second on {run.machine.get('cores', '?')} cores (medians; rounds: {run.rounds})"
     return bars(title, [_bar(figure, colour) for figure, colour in shown])
 
 
@@ -60,7 +60,7 @@ def bars(title: str, shown: Sequence[Bar]) -> str:
         lines.append(_text(at, height - _BOTTOM + 18, f"{step * number:,.0f}", "middle", "#616e7c"))
     for row, bar in enumerate(shown):
         lines += _drawn(bar, _TOP + _ROW * row + (_ROW - _BAR) // 2, end)
-    lines.append(_text(16, height - 8, "lines across a bar: at least, and aim; whiskers: rounds", "start", "#616e7c"))
+    lines.append(_text(16, height - 12, "lines across a bar: at least, and aim; whiskers: rounds", "start", "#616e7c"))
     return "\n".join([*lines, "</svg>", ""])
 
 

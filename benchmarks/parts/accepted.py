@@ -93,10 +93,10 @@ def _figures(store: str, measured: _Measured) -> list[Figure]:
     fault, half_fault = _faults(bursts), _faults(halves)
     return [
         Figure(f"accepted.{store}", f"accepted, {TITLES[store]}", "/s", _rates(bursts), fault),
-        milliseconds("p50", "p50 of these answers", [one.p50 for one in bursts], fault),
-        milliseconds("p99", "p99 of these answers", [one.p99 for one in bursts], fault),
-        milliseconds("half.p50", "p50 at half load", [one.p50 for one in halves], half_fault),
-        milliseconds("half.p99", "p99 at half load", [one.p99 for one in halves], half_fault),
+        milliseconds("p50", "accepted: p50 at 64 connections", [one.p50 for one in bursts], fault),
+        milliseconds("p99", "accepted: p99 at 64 connections", [one.p99 for one in bursts], fault),
+        milliseconds("half.p50", "accepted: p50 at half load", [one.p50 for one in halves], half_fault),
+        milliseconds("half.p99", "accepted: p99 at half load", [one.p99 for one in halves], half_fault),
     ]
 
 

@@ -75,8 +75,8 @@ def measure(stage: Stage) -> Outcome:
         figures += [
             Figure(f"delay.p50.{store}", f"from the 202 to the row, p50, {title}", "ms", tuple(kept.p50), fault),
             Figure(f"delay.p99.{store}", f"from the 202 to the row, p99, {title}", "ms", tuple(kept.p99), fault),
-            Figure(f"delay.answer.p50.{store}", f"the 202 itself, p50, {title}", "ms", tuple(kept.answer_p50), fault),
-            Figure(f"delay.answer.p99.{store}", f"the 202 itself, p99, {title}", "ms", tuple(kept.answer_p99), fault),
+            Figure(f"delay.answer.p50.{store}", f"the 202 at 200/s, p50, {title}", "ms", tuple(kept.answer_p50), fault),
+            Figure(f"delay.answer.p99.{store}", f"the 202 at 200/s, p99, {title}", "ms", tuple(kept.answer_p99), fault),
         ]
     return Outcome("delay", tuple(figures), (), (_NOTE,))
 

@@ -46,7 +46,7 @@ def measure(stage: Stage) -> Outcome:
         "growth",
         (
             Figure("memory", f"memory of all processes (RSS) after {many:,} deliveries", "MiB", (_sum(late, 0),)),
-            Figure("memory.pss", "the same with shared pages divided (PSS)", "MiB", (_sum(late, 1),)),
+            Figure("memory.pss", "memory of all processes with shared pages divided (PSS)", "MiB", (_sum(late, 1),)),
             Figure("growth", f"accepted with {many:,} rows, against {_FEW:,}", "", ratios, fault),
             Figure("growth.many", f"accepted with {many:,} rows, MariaDB", "/s", tuple(rates["many"]), fault),
             Figure("growth.few", f"accepted with {_FEW:,} rows, MariaDB", "/s", tuple(rates["few"]), fault),

@@ -39,7 +39,7 @@ def measure(stage: Stage) -> Outcome:
         "plan",
         (
             Figure("plan", "plan of the seed's mapping, records a core", "/s", tuple(planned)),
-            Figure("plan.parsed", "the same with parsing, records a core", "/s", tuple(parsed)),
+            Figure("plan.parsed", "plan of the seed's mapping and parsing, records a core", "/s", tuple(parsed)),
         ),
     )
 
