@@ -85,6 +85,7 @@ class Installation:
         self._numbers = numbers
         self._beside = beside
         self._replicas: list[subprocess.Popen[bytes]] = []
+        self._pacing: Pacing | None = None
         self.template = directory / "webhook.http"
         self.view: DatabaseView
         self.acknowledged = 0
@@ -92,8 +93,8 @@ class Installation:
         self._stored = 0
 
     def __enter__(self) -> Self:
-        self.suite.start()
         try:
+            self.suite.start()
             for service in self._beside:
                 self._start_one_more(service)
             self.suite.add_system(SYSTEM)
@@ -133,7 +134,8 @@ class Installation:
 
     def begin_pacing(self, rate: float, seconds: float) -> Pacing:
         """Starts the paced generator; `end_pacing` waits for it."""
-        return Pacing(self.port, self.template, self._numbers.first(), rate, seconds)
+        self._pacing = Pacing(self.port, self.template, self._numbers.first(), rate, seconds)
+        return self._pacing
 
     def end_pacing(self, pacing: Pacing) -> Paced:
         """What the paced generator says in the end."""
@@ -182,6 +184,8 @@ class Installation:
         )
 
     def _stop(self) -> None:
+        if self._pacing is not None:
+            self._pacing.stop()
         for replica in self._replicas:
             processes.stop(replica)
         self.suite.stop()

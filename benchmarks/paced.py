@@ -51,6 +51,11 @@ class Pacing:
             text=True,
         )
 
+    def stop(self) -> None:
+        """Ends it at once, if it has not ended."""
+        self._process.kill()
+        self._process.wait()
+
     def finish(self) -> Paced:
         """Waits for its end. Raises RuntimeError when it failed."""
         _, errors = self._process.communicate()
