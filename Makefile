@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup up test faults check generate release-contracts lock clean
+.PHONY: help setup up test faults bench check generate release-contracts lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,10 @@ test: setup ## run the tests with what this machine has, and say what was skippe
 faults: setup ## the long form of the fault tests: about two hours (figures are added to fault-results.jsonl; INTERTIE_FAULTS_SEED repeats a run)
 	INTERTIE_FAULTS=long INTERTIE_FAULTS_RESULTS=$${INTERTIE_FAULTS_RESULTS:-$(CURDIR)/fault-results.jsonl} \
 		$(BIN)/python -m pytest -n $(JOBS) --dist load -rA tests/faults $(MODELS) $(ARGS)
+
+# Needs wrk and mariadbd. Its figures stand in docs/performance.md.
+bench: setup ## how fast it is, beside the machine's ceilings: about forty minutes (ARGS="--only accepted --quick" tries a part, --help says more)
+	PYTHONPATH=tests $(BIN)/python benchmarks/bench.py $(ARGS)
 
 check: setup $(GOOGLEAPIS) ## lint, types, contracts, whether all that is generated is current, and the lock against known faults
 	$(BIN)/ruff check

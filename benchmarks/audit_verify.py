@@ -9,6 +9,8 @@ import logging
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -31,6 +33,7 @@ from intertie_chassis.database import Database
 from intertie_chassis.ids import new_ulid
 
 PREFIX = "campaign_department_"
+_AT_ONCE = 500
 
 
 def entry(number: int) -> Entry:
@@ -57,26 +60,51 @@ def entry(number: int) -> Entry:
     )
 
 
-class Clock:
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one thing took, for all entries together."""
+
+    what: str
+    """`append`, `seal` or `verify`."""
+    entries: int
+    cpu: float
+    """Seconds of this process, and of what else was asked to be counted."""
+    wall: float
+    """Seconds."""
+
+    def __str__(self) -> str:
+        """As a line."""
+        return (
+            f"{self.what:8} {self.cpu / self.entries * 1e6:6.1f} µs of processor and "
+            f"{self.wall / self.entries * 1e6:6.1f} µs an entry: "
+            f"{self.entries / self.cpu:8.0f}/s a core, {self.entries / self.wall:8.0f}/s"
+        )
+
+
+class _Clock:
     """Tells what a step took."""
 
-    def __init__(self, entries: int) -> None:
+    def __init__(self, entries: int, others: Callable[[], float]) -> None:
         self._entries = entries
-        self._cpu, self._wall = time.process_time(), time.monotonic()
+        self._others = others
+        self._began = self._read()
 
-    def tell(self, what: str) -> None:
-        """Prints it and begins anew."""
-        cpu, wall = time.process_time() - self._cpu, time.monotonic() - self._wall
-        print(
-            f"{what:8} {cpu / self._entries * 1e6:6.1f} µs of processor and "
-            f"{wall / self._entries * 1e6:6.1f} µs an entry: "
-            f"{self._entries / cpu:8.0f}/s a core, {self._entries / wall:8.0f}/s"
-        )
-        self._cpu, self._wall = time.process_time(), time.monotonic()
+    def step(self, what: str) -> Step:
+        """Ends one and begins the next."""
+        before, self._began = self._began, self._read()
+        return Step(what, self._entries, self._began[0] - before[0], self._began[1] - before[1])
+
+    def _read(self) -> tuple[float, float]:
+        return time.process_time() + self._others(), time.monotonic()
 
 
-async def measure(entries: int, url: str | None, directory: Path) -> None:
-    """Appends, seals and verifies so many entries."""
+async def measure(
+    entries: int, url: str | None, directory: Path, *, times: int = 1, others: Callable[[], float] = lambda: 0.0
+) -> list[Step]:
+    """Appends and seals so many entries, and verifies them so many times. Raises RuntimeError when they are not intact.
+
+    `others`: seconds of CPU of other processes that work for this one, as the database's server does.
+    """
     database = await Database.open(url or f"sqlite+aiosqlite:///{directory / 'audit.db'}", table_prefix=PREFIX)
     await MIGRATIONS.upgrade(database, PREFIX)
     log, links = Store(database), ChainStore(database)
@@ -84,32 +112,37 @@ async def measure(entries: int, url: str | None, directory: Path) -> None:
     store, anchor = SealStore(database, key.mac_key), Anchor(directory / "anchor" / "audit.jsonl")
     checkpoints = Checkpoints(store, links, key, anchor)
     sealer = Sealer(store, RowStore(database), log, checkpoints, Lease(database), known.mac_keys)
-    clock = Clock(entries)
-    for start in range(0, entries, 500):
-        await log.append([entry(start + number) for number in range(500)])
-    clock.tell("append")
+    clock = _Clock(entries, others)
+    for start in range(0, entries, _AT_ONCE):
+        await log.append([entry(start + number) for number in range(_AT_ONCE)])
+    steps = [clock.step("append")]
     await sealer.begin()
     while await sealer.step():
         pass
-    clock.tell("seal")
+    steps.append(clock.step("seal"))
     await sealer.finish()
     verification = Verification(VerifyStore(database), links, known, anchor)
-    clock = Clock(entries)
-    async for progress in verification.run(Scope()):
-        if progress.verdict is not None:
-            clock.tell("verify")
-            print(f"intact: {progress.verdict.is_intact}, {progress.verified} links")
+    for _ in range(times):
+        clock = _Clock(entries, others)
+        async for progress in verification.run(Scope()):
+            if progress.verdict is not None:
+                steps.append(clock.step("verify"))
+                if not progress.verdict.is_intact or progress.verified < entries:
+                    raise RuntimeError(f"of {entries} entries {progress.verified} were verified: {progress.verdict}")
     await database.close()
+    return steps
+
+
+def quiet() -> None:
+    """Logs errors only."""
+    logging.basicConfig(level=logging.ERROR)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
 
 
 if __name__ == "__main__":
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    quiet()
     arguments = sys.argv[1:]
     with tempfile.TemporaryDirectory() as made:
-        asyncio.run(
-            measure(
-                int(arguments[0]) if arguments else 300_000,
-                (arguments or [""])[1:][0] if len(arguments) > 1 else None,
-                Path(made),
-            )
-        )
+        wanted = int(arguments[0]) if arguments else 300_000
+        for taken in asyncio.run(measure(wanted, arguments[1] if len(arguments) > 1 else None, Path(made))):
+            print(taken)
