@@ -1,38 +1,28 @@
-"""The verbs of a server process: ``python -m intertie_registry [serve|migrate|adopt|status]``.
+"""The verbs of a server process with tables: ``python -m intertie_registry [serve|migrate|adopt|status]``.
 
-A fault of the configuration or the database is one line on standard error that says what to do, and an exit code: 2
-wrong usage, 69 the database is away, 78 the configuration or the schema needs a person. A stack trace is for bugs only.
+Its faults are told, and end it, as `program` says.
 """
 
 import argparse
-import asyncio
-import gc
 import json
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import exc
 
-from intertie_chassis import logs
+from intertie_chassis import program
 from intertie_chassis.adoption import Adopter, adopt_database
 from intertie_chassis.database import Database
-from intertie_chassis.errors import IntertieError, StartupError, Unavailable
 from intertie_chassis.migrations import Migrations
 from intertie_chassis.settings import Settings
 
 S = TypeVar("S", bound=Settings)
-T = TypeVar("T")
+
 
 Warn = Callable[[Database], Awaitable[list[str]]]
 """What an operator should know about the tables of an owner, each in one line; shown by the verb status."""
-
-_YOUNG_OBJECTS = 10_000
-
-EXIT_USAGE = 2
-EXIT_UNAVAILABLE = 69
-EXIT_CONFIG = 78
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +39,7 @@ def main(
     owner_name: str,
     serve: Callable[[S], Awaitable[None]],
     settings_type: type[S],
-    migrations: Migrations | None = None,
+    migrations: Migrations,
     adopt: Adopter | None = None,
     arguments: list[str] | None = None,
     *,
@@ -60,53 +50,48 @@ def main(
     """Runs the verb on the command line and gives the process's exit code.
 
     Args:
-        owner_name: registry, ingest, pull, mapper, audit or gateway; also the name in the logs.
+        owner_name: registry, ingest, pull, mapper or audit; also the name in the logs.
         serve: builds the server and runs it until told to stop. On embedded SQLite the migrations have run before.
-        migrations: the owner's; None for a process without tables, which has the verb serve only.
+        migrations: the owner's.
         adopt: plans what an existing database needs; see `adoption`.
         arguments: instead of the command line, for tests.
         module: what `python -m` runs, when it is not the package that is named like the owner.
         warn: what the verb status tells beside the state of the tables, once they fit.
         verbs: more of them.
     """
-    parser = _parser(module or f"intertie_{owner_name}", migrations is not None, adopt is not None, verbs)
+    parser = _parser(module or f"intertie_{owner_name}", adopt is not None, verbs)
     options = parser.parse_args(arguments)
-    try:
-        settings = settings_type.load()
-        logs.configure(owner_name, settings.log_format, settings.log_level)
+
+    def work() -> int:
+        settings = program.begin(owner_name, settings_type)
         for verb in verbs:
             if options.verb == verb.name:
-                return _run(verb.run(settings))
+                return program.run(verb.run(settings))
         if options.verb == "serve":
-            _run(_serve(serve, settings, migrations))
-        elif migrations is None:
-            return EXIT_USAGE
+            program.run(_serve(serve, settings, migrations))
         elif options.verb == "migrate":
-            _run(_migrate(settings, migrations))
+            program.run(_migrate(settings, migrations))
         elif options.verb == "status":
-            _run(_status(settings, migrations, warn))
+            program.run(_status(settings, migrations, warn))
         elif adopt is not None:
-            _run(_adopt(settings, migrations, adopt, options.dry_run))
-    except (StartupError, IntertieError) as error:
-        print(f"{owner_name}: {error}", file=sys.stderr)  # noqa: T201
-        return EXIT_UNAVAILABLE if isinstance(error, Unavailable) else EXIT_CONFIG
+            program.run(_adopt(settings, migrations, adopt, options.dry_run))
+        return 0
+
+    try:
+        return program.exit_code(owner_name, work)
     except exc.SQLAlchemyError as error:
         # Of the person who runs this command, on their terminal: here the database's own words help.
         cause = " ".join(str(getattr(error, "orig", None) or error).split())
         print(f"{owner_name}: the database refused: {cause}", file=sys.stderr)  # noqa: T201
-        return EXIT_CONFIG
-    except KeyboardInterrupt:
-        return 130
-    return 0
+        return program.EXIT_CONFIG
 
 
-def _parser(module: str, has_tables: bool, can_adopt: bool, more: Sequence[Verb]) -> argparse.ArgumentParser:
+def _parser(module: str, can_adopt: bool, more: Sequence[Verb]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m {module}")
     verbs = parser.add_subparsers(dest="verb", metavar="verb", required=False)
     verbs.add_parser("serve", help="answer calls (the default)")
-    if has_tables:
-        verbs.add_parser("migrate", help="make the tables, or bring them up to this version")
-        verbs.add_parser("status", help="print the state of the tables as JSON")
+    verbs.add_parser("migrate", help="make the tables, or bring them up to this version")
+    verbs.add_parser("status", help="print the state of the tables as JSON")
     if can_adopt:
         verb = verbs.add_parser("adopt", help="take over the tables of an existing deployment")
         verb.add_argument("--dry-run", action="store_true", help="print the statements and change nothing")
@@ -116,42 +101,16 @@ def _parser(module: str, has_tables: bool, can_adopt: bool, more: Sequence[Verb]
     return parser
 
 
-def _run(work: Coroutine[Any, Any, T] | Awaitable[T]) -> T:
-    """Runs on uvloop where it is installed."""
-
-    async def whole() -> T:
-        return await work
-
+async def _serve(serve: Callable[[S], Awaitable[None]], settings: S, migrations: Migrations) -> None:
+    database = await _open(settings, migrations)
     try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(whole())
-    else:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(whole())
-
-
-async def _serve(serve: Callable[[S], Awaitable[None]], settings: S, migrations: Migrations | None) -> None:
-    if migrations is not None:
-        database = await _open(settings, migrations)
-        try:
-            # An embedded file belongs to nobody else; a MySQL database is migrated when its operator says so.
-            if database.dialect == "sqlite":
-                await migrations.upgrade(database, settings.table_prefix)
-        finally:
-            await database.close()
-    _spare_what_stays()
+        # An embedded file belongs to nobody else; a MySQL database is migrated when its operator says so.
+        if database.dialect == "sqlite":
+            await migrations.upgrade(database, settings.table_prefix)
+    finally:
+        await database.close()
+    program.spare_what_stays()
     await serve(settings)
-
-
-def _spare_what_stays() -> None:
-    """Keeps the collector of garbage from looking, again and again, at what was made while the process started and
-    lives as long as it does: looking through all of it stops the process for tens of milliseconds.
-    """
-    gc.collect()
-    gc.freeze()
-    # A request makes some hundred objects that count, and hardly a cycle: looked at every few requests, not at each.
-    gc.set_threshold(_YOUNG_OBJECTS, *gc.get_threshold()[1:])
 
 
 async def _migrate(settings: Settings, migrations: Migrations) -> None:

@@ -2,7 +2,7 @@
 
 import sys
 
-from intertie_chassis import command
+from intertie_chassis import program
 from intertie_gateway import workers
 from intertie_gateway.settings import GatewaySettings
 
@@ -10,7 +10,7 @@ from intertie_gateway.settings import GatewaySettings
 def main() -> int:
     """Serves until told to stop; gives the exit code."""
     arguments = [argument for argument in sys.argv[1:] if argument != workers.WORKER]
-    return command.main("gateway", workers.run, GatewaySettings, arguments=arguments)
+    return program.main("gateway", workers.run, GatewaySettings, arguments)
 
 
 if __name__ == "__main__":

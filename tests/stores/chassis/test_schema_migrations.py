@@ -11,10 +11,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from intertie_chassis.command import EXIT_CONFIG, EXIT_UNAVAILABLE, main
+from intertie_chassis.command import main
 from intertie_chassis.database import Database
 from intertie_chassis.errors import FailedPrecondition
 from intertie_chassis.migrations import Migrations
+from intertie_chassis.program import EXIT_CONFIG, EXIT_UNAVAILABLE
 from intertie_chassis.settings import Settings
 
 PREFIX = "acme_"
