@@ -37,10 +37,10 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         self, request: audit_pb2.AppendEntriesRequest, context: Context
     ) -> audit_pb2.AppendEntriesResponse:
         """Stores a batch whole or not at all; entries that are there already are left as they are."""
-        appended = await self._store.append(convert.new_entries(request))
+        appended = await self._store.add(convert.new_entries(request))
         if appended:
             self._tail.wake()
-        return audit_pb2.AppendEntriesResponse(appended=appended)
+        return audit_pb2.AppendEntriesResponse(appended=len(appended))
 
     async def ListEntries(
         self, request: audit_pb2.ListEntriesRequest, context: Context
