@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from intertie_chassis.bulk_cursor import PreparedStatement
 from intertie_chassis.many_rows import ManyRows
 
-_PREPARED = (64, 16)
+_PREPARED = (64, 32, 16)
 """Rows of the statements that are prepared; fewer go as text, which costs them less than another round trip."""
 
 
