@@ -126,14 +126,12 @@ class MacKey:
 
     def __init__(self, key: bytes) -> None:
         padded = key.ljust(64, b"\x00")
-        self.inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded))
-        """Behind the key's first pad; to be copied."""
-        self.outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in padded))
-        """Behind its second pad; to be copied."""
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in padded))
 
     def mac(self, head: bytes) -> bytes:
         """The mac of a head, 32 bytes."""
-        inner, outer = self.inner.copy(), self.outer.copy()
+        inner, outer = self._inner.copy(), self._outer.copy()
         inner.update(head)
         outer.update(inner.digest())
         return outer.digest()
