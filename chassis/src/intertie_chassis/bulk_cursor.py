@@ -20,8 +20,14 @@ class RowStatement(str):
     __slots__ = ()
 
 
+class PreparedStatement(str):
+    """A statement that is run again and again, and always of the same text, with the values of one run."""
+
+    __slots__ = ()
+
+
 class BulkCursor(Cursor):
-    """Prepares statements that are made for rows, and no others.
+    """Prepares statements that are made for rows or to be prepared, and no others.
 
     The driver itself, once its connection keeps prepared statements, prepares every statement with parameters. A list
     in an IN makes a statement of its own for each length, and each would cost a round trip before it is run once.
@@ -31,6 +37,8 @@ class BulkCursor(Cursor):
         """Runs a statement once: as text, or with a single row."""
         if isinstance(query, RowStatement):
             return await self.executemany(query, [args])
+        if isinstance(query, PreparedStatement):
+            return await super().execute(str(query), args)
         return await super().execute(query if args is None else self.mogrify(query, args))
 
     async def executemany(self, query: Any, args: Sequence[Any]) -> Any:

@@ -3,7 +3,6 @@
 import ast
 import asyncio
 import inspect
-import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -133,21 +132,25 @@ async def test_racing_batches_store_each_entry_once(store: Store) -> None:
     assert sorted(int(each.query_string or "") for each in await all_of(store)) == list(range(60))
 
 
-async def test_a_batch_is_one_statement(store: Store, database: Database) -> None:
-    """Two hundred entries cost one INSERT: row by row they would cost ten times as much."""
-    statements: list[tuple[str, bool]] = []
+async def test_a_batch_is_few_statements(store: Store, database: Database) -> None:
+    """Two hundred entries cost four INSERTs at most: row by row they would cost ten times as much."""
+    statements: list[str] = []
     engine = database._writer.sync_engine
 
     @event.listens_for(engine, "before_cursor_execute")
-    def count(_c: Any, _cursor: Any, statement: str, _parameters: Any, _context: Any, executemany: bool) -> None:
+    def count(_c: Any, _cursor: Any, statement: str, _parameters: Any, _context: Any, _executemany: bool) -> None:
         if statement.startswith("INSERT"):
-            statements.append((statement, executemany))
+            statements.append(statement)
 
     assert await store.append([entry() for _ in range(200)]) == 200
-    ((statement, executemany),) = statements
-    assert executemany
-    values = statement.split("VALUES", 1)[1]
-    assert re.fullmatch(r"[\s(),?%s]+", values), values
+    assert 1 <= len(statements) <= 4
+
+
+async def test_numbers_have_no_holes(store: Store) -> None:
+    """Whatever batches come: a number that is missing is awaited by who follows the log, and looks like a deletion."""
+    for count in (1, 2, 15, 21, 79, 200):
+        await store.append([entry(error_message=None if number % 2 else "x") for number in range(count)])
+    assert [each.id for each in await all_of(store)] == list(range(318, 0, -1))
 
 
 async def test_a_batch_larger_than_a_packet_is_stored(store: Store) -> None:

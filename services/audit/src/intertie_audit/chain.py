@@ -4,7 +4,6 @@ Touches nothing. What others need as well, to check an export with, stands in ch
 """
 
 import hashlib
-import hmac
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -117,9 +116,30 @@ def _digest(payload: str | bytes | None) -> bytes:
     return b'"%s"' % hashlib.sha256(raw).hexdigest().encode()
 
 
+class MacKey:
+    """A key (of 64 bytes at most) whose HMAC-SHA256 of a head, as RFC 2104 has it, only its holder can make: nobody
+    else can make a chain of other entries.
+
+    Both hashes go on from what the key makes of them, once: for the 32 bytes of a head that is a third of what a call
+    of `hmac` costs.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        padded = key.ljust(64, b"\x00")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in padded))
+
+    def mac(self, head: bytes) -> bytes:
+        """The mac of a head, 32 bytes."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(head)
+        outer.update(inner.digest())
+        return outer.digest()
+
+
 def mac(key: bytes, head: bytes) -> bytes:
-    """HMAC-SHA256 of the head: only whoever has the key can make a chain of other entries."""
-    return hmac.digest(key, head, "sha256")
+    """The mac of a single head."""
+    return MacKey(key).mac(head)
 
 
 def note(sequence: int, kind: str, sealed_at: str, text: str) -> bytes:

@@ -172,6 +172,19 @@ class ChainStore:
             rows = (await connection.execute(query)).all()
         return [checkpoint for row in rows if (checkpoint := _checkpoint(row)) is not None]
 
+    async def checkpoints_after(self, sequence: int, limit: int = 1000) -> list[Checkpoint]:
+        """At most `limit` checkpoints of places above this one, the lowest first; empty when there are no more. Rows
+        that nothing can be read from are passed by, however many they are."""
+        table = self._tables.checkpoints
+        query = select(table).order_by(table.c.sequence).limit(limit)
+        while True:
+            async with self._database.read() as connection:
+                rows = (await connection.execute(query.where(table.c.sequence > sequence))).all()
+            found = [checkpoint for row in rows if (checkpoint := _checkpoint(row)) is not None]
+            if found or len(rows) < limit:
+                return found
+            sequence = rows[-1].sequence
+
     async def checkpoint_from(self, sequence: int) -> Checkpoint | None:
         """The first checkpoint at a place or after it; None when none is signed yet."""
         table = self._tables.checkpoints

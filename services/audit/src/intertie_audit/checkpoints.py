@@ -13,7 +13,6 @@ from intertie_audit.seal_store import SealStore
 from intertie_chassis.clock import utc_now
 
 _log = structlog.get_logger()
-_PAGE = 1000
 _TELL_SECONDS = 60.0
 """Between two errors in the log about an anchor that cannot be written; it is tried each second."""
 
@@ -85,9 +84,10 @@ class Checkpoints:
             return
         try:
             newest = await asyncio.to_thread(self._anchor.newest)
-            lacking = await self._lacking(newest.sequence if newest else 0)
-            if lacking:
+            anchored = newest.sequence if newest else 0
+            while lacking := await self._links.checkpoints_after(anchored):
                 await asyncio.to_thread(self._anchor.append, lacking)
+                anchored = lacking[-1].sequence
         except OSError as error:
             now = asyncio.get_running_loop().time()
             if now - self._told_at >= _TELL_SECONDS:
@@ -99,17 +99,6 @@ class Checkpoints:
                 )
             return
         self._is_anchored = True
-
-    async def _lacking(self, anchored: int) -> list[Checkpoint]:
-        """The database's checkpoints of places above this, the lowest first."""
-        lacking: list[Checkpoint] = []
-        before: int | None = None
-        while True:
-            page = await self._links.checkpoints(_PAGE, before=before)
-            lacking += [checkpoint for checkpoint in page if checkpoint.sequence > anchored]
-            if len(page) < _PAGE or page[-1].sequence <= anchored:
-                return lacking[::-1]
-            before = page[-1].sequence
 
     def _signed(self, place: Place) -> Checkpoint:
         text = chain.checkpoint_text(

@@ -15,6 +15,7 @@ from intertie_audit.model import (
     STATUSES,
     Entry,
     EntryFilter,
+    NewEntry,
     SystemFilter,
     bounded_payload,
     clip,
@@ -29,18 +30,21 @@ from intertie_chassis.errors import InvalidArgument
 DEFAULT_LIMIT = 50
 MOST_LIMIT = 1000
 _EPOCH = datetime(1970, 1, 1)
+_SECOND = timedelta(seconds=1)
+_FIRST_SECOND, _LAST_SECOND = (FIRST_MOMENT - _EPOCH) // _SECOND, (LAST_MOMENT - _EPOCH) // _SECOND
 _MOST_FAULTS = 20
 _MOST_SHOWN_PAYLOAD = 4_000_000
 _MOST_RESPONSE_CHARACTERS = 4_000_000
 
 
-def new_entries(request: audit_pb2.AppendEntriesRequest) -> list[Entry]:
+def new_entries(request: audit_pb2.AppendEntriesRequest) -> list[NewEntry]:
     """The entries to append. Raises InvalidEntries that names what is wrong by index and field."""
     faults: list[tuple[str, str]] = []
     for index, message in enumerate(request.entries):
-        faults += [(f"entries[{index}].{field}", text) for field, text in _faults(message)]
-        if len(faults) >= _MOST_FAULTS:
-            break
+        if found := _faults(message):
+            faults += [(f"entries[{index}].{field}", text) for field, text in found]
+            if len(faults) >= _MOST_FAULTS:
+                break
     if faults:
         raise InvalidEntries(violations=faults)
     now = utc_now()
@@ -147,44 +151,44 @@ def entry_message(entry: Entry, names: Mapping[int, str]) -> audit_pb2.Entry:
     )
 
 
-def _faults(message: audit_pb2.Entry) -> Iterator[tuple[str, str]]:
+def _faults(message: audit_pb2.Entry) -> list[tuple[str, str]]:
     """What is wrong with an entry; too long is not wrong, see the model."""
+    found: list[tuple[str, str]] = []
     if not ENTRY_ID.fullmatch(message.entry_id):
-        yield "entry_id", "must be a ULID in upper case"
+        found.append(("entry_id", "must be a ULID in upper case"))
     if not QUERY_TYPE.fullmatch(message.query_type):
-        yield "query_type", "must be 1 to 32 lower-case letters, digits and underscores"
+        found.append(("query_type", "must be 1 to 32 lower-case letters, digits and underscores"))
     if message.status not in STATUSES:
-        yield "status", f"must be {_words()}"
-    for field in ("request_payload", "response_payload"):
-        raw: bytes = getattr(message, field)
+        found.append(("status", f"must be {_words()}"))
+    for field, raw in (("request_payload", message.request_payload), ("response_payload", message.response_payload)):
         fault = payload_fault(raw) if raw else None
         if fault is not None:
-            yield field, fault
+            found.append((field, fault))
     if message.HasField("created_at") and not _in_range(message.created_at):
-        yield "created_at", f"must lie between {FIRST_MOMENT} and {LAST_MOMENT} UTC"
+        found.append(("created_at", f"must lie between {FIRST_MOMENT} and {LAST_MOMENT} UTC"))
+    return found
 
 
-def _new_entry(message: audit_pb2.Entry, now: datetime) -> Entry:
-    return Entry(
-        id=0,
-        entry_id=message.entry_id,
-        system_id=message.system_id or None,
-        system_name=clip(message.system, 100),
-        query_type=message.query_type,
-        query_string=clip_bytes(message.query_string),
-        request_payload=bounded_payload(message.request_payload),
-        response_payload=bounded_payload(message.response_payload),
-        response_status=message.response_status or None,
-        execution_time_ms=message.execution_time_ms or None,
-        status=message.status,
-        error_message=clip_bytes(message.error_message),
-        requested_by=message.requested_by or None,
-        module_name=clip(message.module_name, 100),
-        actor=clip(message.actor, 255),
-        created_at=_moment(message.created_at) if message.HasField("created_at") else now,
-        delivery_id=clip(message.delivery_id, 64),
-        request_id=clip(message.request_id, 128),
-    )
+def _new_entry(message: audit_pb2.Entry, now: datetime) -> NewEntry:
+    return {
+        "entry_id": message.entry_id,
+        "system_id": message.system_id or None,
+        "system_name": clip(message.system, 100),
+        "query_type": message.query_type,
+        "query_string": clip_bytes(message.query_string),
+        "request_payload": bounded_payload(message.request_payload),
+        "response_payload": bounded_payload(message.response_payload),
+        "response_status": message.response_status or None,
+        "execution_time_ms": message.execution_time_ms or None,
+        "status": message.status,
+        "error_message": clip_bytes(message.error_message),
+        "requested_by": message.requested_by or None,
+        "module_name": clip(message.module_name, 100),
+        "actor": clip(message.actor, 255),
+        "created_at": _moment(message.created_at) if message.HasField("created_at") else now,
+        "delivery_id": clip(message.delivery_id, 64),
+        "request_id": clip(message.request_id, 128),
+    }
 
 
 def _shown(payload: str | None) -> bytes:
@@ -203,15 +207,13 @@ def _timestamp(moment: datetime) -> Timestamp:
 
 
 def _in_range(timestamp: Timestamp) -> bool:
-    first, last = _timestamp(FIRST_MOMENT).seconds, _timestamp(LAST_MOMENT).seconds
-    return first <= timestamp.seconds < last and 0 <= timestamp.nanos < 1_000_000_000
+    return _FIRST_SECOND <= timestamp.seconds < _LAST_SECOND and 0 <= timestamp.nanos < 1_000_000_000
 
 
 def _bound(timestamp: Timestamp) -> datetime:
     """A bound of time, moved into the range that the column has."""
-    first, last = _timestamp(FIRST_MOMENT).seconds, _timestamp(LAST_MOMENT).seconds
-    if not first <= timestamp.seconds < last:
-        return FIRST_MOMENT if timestamp.seconds < first else LAST_MOMENT
+    if not _FIRST_SECOND <= timestamp.seconds < _LAST_SECOND:
+        return FIRST_MOMENT if timestamp.seconds < _FIRST_SECOND else LAST_MOMENT
     return _moment(timestamp)
 
 

@@ -2,23 +2,20 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import exc, func, select, text
+from sqlalchemy import TextClause, exc, func, select, text
 
 from intertie_audit import projection_store
 from intertie_audit.migrations.chain_tables import ChainTables
 from intertie_audit.tables import query_logs
 from intertie_chassis.database import Database
 
-_IDS_A_LOOK = 500
 _SPAN = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class LogRow:
-    """A row of the log, as its link will have it."""
+class LogRow(NamedTuple):
+    """A row of the log, as its link will have it. A tuple, since one is made for each row of the log."""
 
     id: int
     #: whether it has a link already
@@ -34,6 +31,16 @@ class LogRow:
         return len(self.row) + len(self.digests) + 100
 
 
+class _Query(NamedTuple):
+    """Rows, and the same rows where a column of one holds what JSON has no form for (`projection_store.tolerant_row`).
+
+    Made once: a text of that length costs SQLAlchemy as much as a hundred rows.
+    """
+
+    usual: TextClause
+    tolerant: TextClause
+
+
 class RowStore:
     """The log, read for the chain."""
 
@@ -41,13 +48,12 @@ class RowStore:
         self._database = database
         self._logs = query_logs(database.table_prefix)
         chain_name = ChainTables(database.table_prefix).chain.name
-        dialect = self._dialect = database.dialect
-        self._row, self._tolerant_row = projection_store.row(dialect), projection_store.tolerant_row()
-        selected = f"SELECT l.id, c.sequence, {self._row}, {projection_store.digests(dialect)}"
-        joined = f"FROM {self._logs.name} l LEFT JOIN {chain_name} c ON c.entry_id = l.id"
-        self._rows_after = f"{selected} {joined} WHERE l.id > :after ORDER BY l.id LIMIT :limit"
-        self._rows_up_to = f"{selected} {joined} WHERE l.id > :after AND l.id <= :last ORDER BY l.id LIMIT :limit"
-        self._rows_of = f"{selected} {joined} WHERE l.id IN ({{ids}}) ORDER BY l.id"
+        self._dialect = database.dialect
+        self.most_a_look = 200 if database.dialect == "sqlite" else 500
+        """How many rows are read at once: on SQLite their payloads come along, elsewhere their digests alone."""
+        self._joined = joined = f"FROM {self._logs.name} l LEFT JOIN {chain_name} c ON c.entry_id = l.id"
+        self._rows_after = self._query("l.id > :after ORDER BY l.id LIMIT :limit")
+        self._rows_up_to = self._query("l.id > :after AND l.id <= :last ORDER BY l.id LIMIT :limit")
         self._waiting = text(
             f"SELECT l.id {joined} WHERE l.id > :after AND l.id <= :last AND c.sequence IS NULL ORDER BY l.id"
         )
@@ -63,9 +69,9 @@ class RowStore:
     async def rows_of(self, ids: Sequence[int]) -> list[LogRow]:
         """Those of these rows that are in the log."""
         found: list[LogRow] = []
-        for start in range(0, len(ids), _IDS_A_LOOK):
-            some = ", ".join(str(int(number)) for number in ids[start : start + _IDS_A_LOOK])
-            found += await self._read(self._rows_of.format(ids=some), {})
+        for start in range(0, len(ids), self.most_a_look):
+            some = ", ".join(str(int(number)) for number in ids[start : start + self.most_a_look])
+            found += await self._read(self._query(f"l.id IN ({some}) ORDER BY l.id"), {})
         return found
 
     async def waiting(self, after: int, last: int) -> tuple[list[int], int]:
@@ -79,15 +85,19 @@ class RowStore:
             found = await connection.scalars(self._waiting, {"after": after, "last": bound})
             return list(found.all()), bound
 
-    async def _read(self, query: str, values: dict[str, int]) -> list[LogRow]:
-        dialect = self._dialect
+    def _query(self, where: str) -> _Query:
+        rest = f"{projection_store.digests(self._dialect)} {self._joined} WHERE {where}"
+        rows = projection_store.row(self._dialect), projection_store.tolerant_row()
+        return _Query(*(text(f"SELECT l.id, c.sequence, {row}, {rest}") for row in rows))
+
+    async def _read(self, query: _Query, values: dict[str, int]) -> list[LogRow]:
         try:
-            rows = await self._all(query, values)
+            rows = await self._all(query.usual, values)
         except exc.DBAPIError:
-            if dialect != "sqlite":
+            if self._dialect != "sqlite":
                 raise
-            rows = await self._all(query.replace(self._row, self._tolerant_row), values)
-        if dialect == "sqlite":
+            rows = await self._all(query.tolerant, values)
+        if self._dialect == "sqlite":
             # Payloads are hashed here, of which each may have 512 KB.
             return await asyncio.to_thread(self._log_rows, rows)
         return self._log_rows(rows)
@@ -103,6 +113,6 @@ class RowStore:
             for number, sequence, row, first, second in rows
         ]
 
-    async def _all(self, query: str, values: dict[str, int]) -> Sequence[Any]:
+    async def _all(self, query: TextClause, values: dict[str, int]) -> Sequence[Any]:
         async with self._database.read() as connection:
-            return (await connection.execute(text(query), values)).all()
+            return (await connection.execute(query, values)).all()

@@ -5,7 +5,6 @@ A batch is one transaction that reads the end and appends to it; of two sealers 
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -22,14 +21,9 @@ from intertie_chassis.database import Database
 from intertie_chassis.database_errors import is_duplicate_key
 from intertie_chassis.many_rows import ManyRows
 
-_LINKS_A_STATEMENT = 500
-_MOST_BYTES = 2_000_000
-"""What one INSERT carries, twice that in hexadecimal: well under the 16 MiB that servers take (max_allowed_packet)."""
 _MOST_RACES = 20
 _KIND = re.compile(r"[a-z][a-z0-9_]{0,15}")
 _COLUMNS = ("sequence", "entry_id", "kind", "canonical", "head", "mac", "sealed_at")
-
-LinkRow = dict[str, Any]
 
 
 class Raced(Exception):
@@ -42,10 +36,9 @@ class SealStore:
     def __init__(self, database: Database, mac_key: bytes) -> None:
         """`mac_key`: what the heads are signed with (`chain.mac`)."""
         self._database = database
-        self._mac_key = mac_key
+        self._mac_key = chain.MacKey(mac_key)
         self._tables = ChainTables(database.table_prefix)
-        chain_table = self._tables.chain
-        self._append = ManyRows(insert(chain_table), _COLUMNS)
+        self._append = ManyRows(insert(self._tables.chain), _COLUMNS)
 
     async def end(self) -> tuple[Place, bytes]:
         """The last place of the chain, and the mac that stands there (empty before the first link)."""
@@ -170,47 +163,21 @@ class SealStore:
         row = (await connection.execute(query)).one_or_none()
         place = Place(0, START) if row is None else Place(row.sequence, row.head)
         sealed_at = utc_now()
-        rows: list[LinkRow] = []
-        size, head, sequence = 0, place.head, place.sequence
+        rows: list[dict[str, Any]] = []
+        sequence, head = place.sequence, place.head
         for entry_id, kind, canonical in links(place, chain.moment_text(sealed_at)):
-            if rows and (len(rows) == _LINKS_A_STATEMENT or size > _MOST_BYTES):
-                await self._write(connection, rows)
-                rows, size = [], 0
             sequence += 1
             head = chain.next_head(head, chain.leaf(canonical))
-            size += len(canonical)
-            rows.append(_link_row(sequence, entry_id, kind, canonical, head, self._mac_key, sealed_at))
-        await self._write(connection, rows)
+            rows.append(
+                {
+                    "sequence": sequence,
+                    "entry_id": entry_id,
+                    "kind": kind,
+                    "canonical": canonical,
+                    "head": head,
+                    "mac": self._mac_key.mac(head),
+                    "sealed_at": sealed_at,
+                }
+            )
+        await self._append.execute(connection, rows)
         return Place(sequence, head)
-
-    async def _write(self, connection: AsyncConnection, rows: Sequence[LinkRow]) -> None:
-        if connection.dialect.name == "sqlite":
-            await self._append.execute(connection, rows)
-        elif rows:
-            # Bytes as hexadecimal literals: the driver would look at each byte whether it must be escaped, which costs
-            # more than all the hashes. Nothing else is in the text but numbers, a time and a kind (a-z, 0-9, _).
-            values = ",".join(map(_literals, rows))
-            statement = f"INSERT INTO {self._tables.chain.name} ({', '.join(_COLUMNS)}) VALUES {values}"
-            await connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
-
-
-def _literals(row: LinkRow) -> str:
-    entry_id = "NULL" if row["entry_id"] is None else int(row["entry_id"])
-    return (
-        f"({row['sequence']},{entry_id},'{row['kind']}',x'{row['canonical'].hex()}',x'{row['head'].hex()}',"
-        f"x'{row['mac'].hex()}','{chain.moment_text(row['sealed_at'])}')"
-    )
-
-
-def _link_row(
-    sequence: int, entry_id: int | None, kind: str, canonical: bytes, head: bytes, mac_key: bytes, sealed_at: datetime
-) -> LinkRow:
-    return {
-        "sequence": sequence,
-        "entry_id": entry_id,
-        "kind": kind,
-        "canonical": canonical,
-        "head": head,
-        "mac": chain.mac(mac_key, head),
-        "sealed_at": sealed_at,
-    }

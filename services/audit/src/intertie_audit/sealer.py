@@ -36,7 +36,6 @@ _FINISH_SECONDS = 5.0
 _MOST_LINKS = 1000
 """Links of one transaction: on SQLite it keeps appends waiting for some milliseconds."""
 _MOST_BYTES = 4_000_000
-_ROWS_A_LOOK = 200
 _LOWEST = -(2**63)
 
 
@@ -159,8 +158,8 @@ class Sealer:
         rows: list[LogRow] = []
         position, size, is_last = self._position, 0, False
         while len(rows) < _MOST_LINKS and size < _MOST_BYTES and not is_last:
-            page = await self._rows.rows_after(position, _ROWS_A_LOOK)
-            is_last = len(page) < _ROWS_A_LOOK
+            page = await self._rows.rows_after(position, self._rows.most_a_look)
+            is_last = len(page) < self._rows.most_a_look
             rows += page
             size += sum(row.size for row in page)
             position = rows[-1].id if rows else position
@@ -198,8 +197,9 @@ class Sealer:
         return True
 
     async def _seal_ids(self, ids: Sequence[int]) -> None:
-        for start in range(0, len(ids), _ROWS_A_LOOK):
-            await self._seal(await self._rows.rows_of(ids[start : start + _ROWS_A_LOOK]))
+        most = self._rows.most_a_look
+        for start in range(0, len(ids), most):
+            await self._seal(await self._rows.rows_of(ids[start : start + most]))
 
     async def _seal(self, rows: Sequence[LogRow]) -> None:
         waiting = [row for row in rows if not row.is_sealed]
@@ -216,7 +216,7 @@ class Sealer:
         while last < found_up_to:
             rows: list[LogRow] = []
             while len(rows) < MOST_IN_BLOCK:
-                page = await self._rows.rows_between(last, found_up_to, _ROWS_A_LOOK)
+                page = await self._rows.rows_between(last, found_up_to, self._rows.most_a_look)
                 if not page:
                     break
                 rows += page

@@ -9,6 +9,7 @@ import grpc
 
 from intertie.audit.v1 import audit_pb2, audit_pb2_grpc
 from intertie_audit import chain_convert, convert, export_convert
+from intertie_audit.appender import Appender
 from intertie_audit.assembly import Chain
 from intertie_audit.clients import Systems
 from intertie_audit.export import Export
@@ -27,6 +28,7 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
 
     def __init__(self, store: Store, tail: Tail, systems: Systems, export: Export, chain: Chain) -> None:
         self._store = store
+        self._appender = Appender(store, tail.wake)
         self._tail = tail
         self._systems = systems
         self._export = export
@@ -37,10 +39,7 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         self, request: audit_pb2.AppendEntriesRequest, context: Context
     ) -> audit_pb2.AppendEntriesResponse:
         """Stores a batch whole or not at all; entries that are there already are left as they are."""
-        appended = await self._store.append(convert.new_entries(request))
-        if appended:
-            self._tail.wake()
-        return audit_pb2.AppendEntriesResponse(appended=appended)
+        return audit_pb2.AppendEntriesResponse(appended=await self._appender.append(convert.new_entries(request)))
 
     async def ListEntries(
         self, request: audit_pb2.ListEntriesRequest, context: Context

@@ -10,15 +10,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intertie_audit.errors import EntryNotFound
-from intertie_audit.model import Entry, EntryFilter, SystemFilter
+from intertie_audit.model import Entry, EntryFilter, NewEntry, SystemFilter, long_parts, new_entry
 from intertie_audit.tables import query_logs
 from intertie_chassis.database import Database
 from intertie_chassis.database_errors import is_duplicate_key
 from intertie_chassis.errors import Aborted
-from intertie_chassis.many_rows import ManyRows
+from intertie_chassis.numbered_rows import NumberedRows
 
-_MOST_ROWS = 500
-_MOST_CHARACTERS = 4_000_000
+_MOST_CHARACTERS = 1_000_000
 """What one INSERT carries: well under the 16 MiB that servers take by default (max_allowed_packet)."""
 _MOST_RACES = 5
 _ROWS_A_LOOK = 200
@@ -42,44 +41,47 @@ class Store:
         self._database = database
         self._logs = query_logs(database.table_prefix)
         self._columns = [column.name for column in self._logs.columns if column.name != "id"]
-        self._append = ManyRows(insert(self._logs), self._columns)
+        # A missing number is awaited by those who follow the log and by the sealer.
+        self._append = NumberedRows(insert(self._logs), self._columns)
 
     async def append(self, entries: Sequence[Entry]) -> int:
-        """Stores the entries in one transaction, in their order; gives how many were new.
+        """Stores the entries as `add` does, without their numbers; gives how many were new."""
+        return len(await self.add([new_entry(entry) for entry in entries]))
+
+    async def add(self, entries: Sequence[NewEntry]) -> set[str | None]:
+        """Stores the entries in one transaction, in their order; gives the ids of those that were new.
 
         An entry whose id is in the log, or earlier in the batch, is left out: the first one stands. Raises Unavailable
         when the store is away; then the batch may or may not be stored, and may be sent again.
         """
-        firsts: dict[str | None, Entry] = {}
+        firsts: dict[str | None, NewEntry] = {}
         for entry in entries:
-            firsts.setdefault(entry.entry_id, entry)
+            firsts.setdefault(entry["entry_id"], entry)
         new = list(firsts.values())
         # Almost every batch is new, so it is inserted unasked; only a clash makes us look. INSERT IGNORE would hide
         # other faults of the data, too.
         for _ in range(_MOST_RACES):
             if not new:
-                return 0
+                return set()
             try:
                 await self._database.transaction(partial(self._insert, new))
-                return len(new)
+                return {entry["entry_id"] for entry in new}
             except IntegrityError as error:
                 if not is_duplicate_key(error):
                     raise
             known = await self._known(new)
-            new = [entry for entry in new if entry.entry_id not in known]
+            new = [entry for entry in new if entry["entry_id"] not in known]
         raise Aborted("others are appending the same entries at this moment; send the batch again", retry_after=1)
 
-    async def _insert(self, entries: Sequence[Entry], connection: AsyncConnection) -> None:
+    async def _insert(self, entries: Sequence[NewEntry], connection: AsyncConnection) -> None:
         for chunk in _chunks(entries):
-            # A bare INSERT … VALUES of placeholders: only this form does asyncmy send as one statement.
-            rows = [{name: getattr(entry, name) for name in self._columns} for entry in chunk]
-            await self._append.execute(connection, rows)
+            await self._append.execute(connection, chunk)
 
-    async def _known(self, entries: Sequence[Entry]) -> set[str | None]:
+    async def _known(self, entries: Sequence[NewEntry]) -> set[str | None]:
         known: set[str | None] = set()
         async with self._database.read() as connection:
             for start in range(0, len(entries), _IDS_A_LOOK):
-                ids = [entry.entry_id for entry in entries[start : start + _IDS_A_LOOK]]
+                ids = [entry["entry_id"] for entry in entries[start : start + _IDS_A_LOOK]]
                 column = self._logs.c.entry_id
                 known.update((await connection.scalars(select(column).where(column.in_(ids)))).all())
         return known
@@ -194,14 +196,13 @@ def _entry(row: Row[Any]) -> Entry:
     return Entry(**row._mapping)
 
 
-def _chunks(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
-    chunk: list[Entry] = []
-    size = 0
-    for entry in entries:
-        if chunk and (len(chunk) == _MOST_ROWS or size + entry.size > _MOST_CHARACTERS):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(entry)
-        size += entry.size
-    if chunk:
-        yield chunk
+def _chunks(entries: Sequence[NewEntry]) -> Iterator[Sequence[NewEntry]]:
+    start = total = 0
+    for number, entry in enumerate(entries):
+        size = long_parts(entry)
+        if number > start and total + size > _MOST_CHARACTERS:
+            yield entries[start:number]
+            start, total = number, 0
+        total += size
+    if entries:
+        yield entries[start:]

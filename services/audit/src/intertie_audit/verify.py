@@ -6,10 +6,9 @@ broken the walk goes on from the head that its mac proves, so that the next find
 """
 
 import hashlib
-import hmac
 from collections.abc import Sequence
 
-from intertie_audit.chain import Finding, Place, leaf, next_head
+from intertie_audit.chain import Finding, MacKey, Place, leaf, next_head
 
 LinkRow = tuple[int, bytes, bytes, bytes, object]
 """Sequence, canonical bytes, head, mac, and something true when columns and the log's row say what these bytes say."""
@@ -30,7 +29,7 @@ class Walk:
         """
         self._heads: tuple[bytes, ...] = (before.head,) if before.head else ()
         self._expected = before.sequence + 1
-        self._keys = list(mac_keys)
+        self._keys = [MacKey(key) for key in mac_keys]
         self._signed = signed
         self.heads: dict[int, tuple[bytes, ...]] = {}
         """What the head may be at these places: one, or more where nothing proves which."""
@@ -57,8 +56,7 @@ class Walk:
         index, count = 0, len(rows)
         while index < count:
             previous = self._heads[0] if len(self._heads) == 1 else None
-            # HMAC as RFC 2104 has it, of two plain hashes: cheaper than a call of the library for so few bytes.
-            inner, outer = _pads(self._keys[0]) if self._keys else (None, b"")
+            mac_of = self._keys[0].mac if self._keys else None
             expected = self._expected
             try:
                 if previous is not None:
@@ -67,7 +65,7 @@ class Walk:
                         if (
                             sequence != expected
                             or _sha256(b"\x01" + previous + _sha256(b"\x00" + canonical).digest()).digest() != head
-                            or (inner is not None and _sha256(outer + _sha256(inner + head).digest()).digest() != mac)
+                            or (mac_of is not None and mac_of(head) != mac)
                         ):
                             break
                         if not is_same:
@@ -142,7 +140,7 @@ class Walk:
         if not self._keys:
             return None
         for index, key in enumerate(self._keys):
-            if hmac.digest(key, head, "sha256") == mac:
+            if key.mac(head) == mac:
                 # The next links are most likely sealed under the same key.
                 self._keys.insert(0, self._keys.pop(index))
                 return True
@@ -168,9 +166,3 @@ class Walk:
             self.findings[-1] = Finding(kind, newest.sequence, last, 0, message)
         else:
             self.findings.append(Finding(kind, sequence, last, entry_id, message))
-
-
-def _pads(key: bytes) -> tuple[bytes, bytes]:
-    """A key of 64 bytes at most, as it goes before what HMAC's inner and outer hash are of."""
-    padded = key.ljust(64, b"\x00")
-    return bytes(byte ^ 0x36 for byte in padded), bytes(byte ^ 0x5C for byte in padded)

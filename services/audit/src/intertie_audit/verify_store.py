@@ -85,19 +85,16 @@ class VerifyStore:
         """The same on SQLite, by its driver and in one thread: a link must not cost more than its hashes do."""
         with closing(sqlite3.connect(self._file, uri=True)) as connection:
             try:
-                rows = connection.execute(self._links, values).fetchall()
+                # Row by row, while it is in the processor's cache: all at once they cost a fifth more.
+                rows = [
+                    (place, canonical, head, mac, canonical == _expected(whole, request, response))
+                    for place, canonical, head, mac, whole, request, response in connection.execute(self._links, values)
+                ]
             except sqlite3.OperationalError:
                 # A value that JSON has none for, or text that is no UTF-8: nothing of ours writes such. The slow way
                 # tells what it is.
-                rows = connection.execute(self._bare, values).fetchall()
-                return _fed(walk, [(*row, False) for row in rows])
-        return _fed(
-            walk,
-            [
-                (place, canonical, head, mac, canonical == _expected(whole, request, response))
-                for place, canonical, head, mac, whole, request, response in rows
-            ],
-        )
+                rows = [(*row, False) for row in connection.execute(self._bare, values)]
+        return _fed(walk, rows)
 
     async def details(self, places: Sequence[int]) -> list[PresentLink]:
         """These links with all their columns and rows."""
