@@ -1,7 +1,7 @@
 """A mapping's plan fitted to its target table: from a leased record to the values that are bound, column by column."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from intertie_mapper.binders import Binder, binder
 from intertie_mapper.columns import Column, SqlValue, TargetTable
@@ -20,8 +20,7 @@ from intertie_mapping.values import JsonValue, Value
 _MOST_PLANS = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """A record with the values for its columns, converted and checked as far as that needs no database."""
 
     record: LeasedRecord
