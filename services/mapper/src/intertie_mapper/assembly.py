@@ -37,7 +37,7 @@ class Assembly:
         self.plan = plan
         self.table = table
         self.is_slow = False
-        """Whether the last record that was prepared took long: its expressions are heavy."""
+        """Whether a record took long to prepare: its expressions are heavy."""
         self._sources = {column: source for source, columns in plan.configuration.field_mappings for column in columns}
         self._columns: dict[str, Column] = {}
         for name in plan.columns:
