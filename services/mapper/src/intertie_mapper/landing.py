@@ -125,8 +125,8 @@ class Landing:
 
     def _landed(self, groups: list[Group], done: Sequence[Ending]) -> None:
         self._health.landed(group.table for group in groups)
+        self.endings += [ending for ending in done if ending.action is not Action.REFUSED]
         refused = [ending for ending in done if ending.action is Action.REFUSED]
-        self.endings += done if not refused else [ending for ending in done if ending.action is not Action.REFUSED]
         owners = {id(item.record): group for group in groups for item in group.items} if refused else {}
         self._refused += [(ending, owners[id(ending.record)]) for ending in refused]
 

@@ -36,7 +36,7 @@ class TargetStore:
         sql = self._dialect
         names = [*table.primary_key, *columns]
         found: dict[Key, Row] = {}
-        for some in chunks(keys):
+        for some in chunks(keys, _long(table, table.primary_key)):
             result = await connection.exec_driver_sql(
                 f"SELECT {sql.names(names)} FROM {sql.quote(table.name)} "
                 f"WHERE {sql.is_in(table.primary_key, len(some))}",
