@@ -84,13 +84,18 @@ def parse(body: bytes, most_records: int | None = None) -> Document:
 
     With `most_records` an array is given up as soon as it proves to hold more: a megabyte of `{},` is 350,000 of them.
     """
-    text = _decode(body)
-    if body.count(b"{") + body.count(b"[") > MAX_DEPTH:
-        _refuse_depth(body)
-    document = _guarded(partial(_document, most_records=most_records), text)
-    if b"\\u" in body and _SURROGATE_ESCAPE.search(body):
+    document = _strictly(partial(_document, most_records=most_records), body)
+    if _may_have_surrogates(body):
         _refuse_surrogates(document.value)
     return document
+
+
+def parse_record(body: bytes) -> Record:
+    """The one record that a body is. Raises DocumentError as `parse` does, and also for an array."""
+    record = _strictly(_single, body)
+    if _may_have_surrogates(body):
+        _refuse_surrogates(record.value)
+    return record
 
 
 def parse_value(text: str) -> JsonValue:
@@ -99,7 +104,7 @@ def parse_value(text: str) -> JsonValue:
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH:
         _refuse_depth(body)
     value = _guarded(_any, text)
-    if "\\u" in text and _SURROGATE_ESCAPE.search(body):
+    if _may_have_surrogates(body):
         _refuse_surrogates(value)
     return value
 
@@ -110,6 +115,14 @@ def serialise(value: JsonValue) -> str:
         return _encode(value)
     except TypeError:  # a Decimal: rare, for only numbers that no float can hold are parsed into one
         return _write(value)
+
+
+def _strictly(scan: Callable[[str, list[str]], _T], body: bytes) -> _T:
+    """What `scan` makes of the text of a body. Raises DocumentError."""
+    text = _decode(body)
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH:
+        _refuse_depth(body)
+    return _guarded(scan, text)
 
 
 def _guarded(scan: Callable[[str, list[str]], _T], text: str) -> _T:
@@ -141,9 +154,7 @@ def _any(text: str, found: list[str]) -> JsonValue:
 def _document(text: str, found: list[str], most_records: int | None = None) -> Document:
     position = _skip(text, 0)
     if text[position : position + 1] != "[":
-        value, end = _scan(text, position)
-        _expect_end(text, end)
-        record = _record(text, position, end, value, found, "The body")
+        record = _single(text, found)
         return Document(record.value, (record,))
     records: list[Record] = []
     position = _skip(text, position + 1)
@@ -167,6 +178,13 @@ def _document(text: str, found: list[str], most_records: int | None = None) -> D
         if delimiter != ",":
             raise JSONDecodeError("Expecting ',' delimiter", text, position)
         position = _skip(text, position + 1)
+
+
+def _single(text: str, found: list[str]) -> Record:
+    start = _skip(text, 0)
+    value, end = _scan(text, start)
+    _expect_end(text, end)
+    return _record(text, start, end, value, found, "The body")
 
 
 def _record(text: str, start: int, end: int, value: JsonValue, found: list[str], name: str) -> Record:
@@ -217,6 +235,10 @@ def _refuse_depth(body: bytes) -> None:
         depth += 1 if bracket in b"[{" else -1
         if depth > MAX_DEPTH:
             raise DocumentError(DocumentReason.NESTED_TOO_DEEPLY)
+
+
+def _may_have_surrogates(body: bytes) -> bool:
+    return b"\\u" in body and _SURROGATE_ESCAPE.search(body) is not None
 
 
 def _refuse_surrogates(value: Any) -> None:

@@ -6,9 +6,9 @@ ISO 8601 in its usual variants, what PHP's strtotime takes, and Unix time.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from intertie_mapping.values import Value
@@ -57,8 +57,7 @@ class MomentError(ValueError):
     """The value is no date or time that can be read; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """A point in time as it was written."""
 
     #: without zone; in UTC if a zone was written
@@ -123,6 +122,26 @@ def read_time(text: str) -> time | None:
         raise MomentError(f"there is no time {shown(text)}") from None
 
 
+def read_plain(text: str) -> Moment | None:
+    """What a text denotes that is written as most are: `2026-11-30`, or `2026-11-30T14:05:06`, also with a space for
+    the T or a Z behind.
+
+    The interpreter itself reads these, in a fraction of the time that a pattern takes. None: it is written otherwise,
+    or does not exist.
+    """
+    length = len(text)
+    if not (length == 10 or 19 <= length <= 20) or text[4] != "-" or text[7] != "-":
+        return None
+    try:
+        if length == 10:
+            return Moment(datetime.fromisoformat(text), has_zone=False, has_time=False)
+        if text[10] not in "T " or text[13] != ":" or text[16] != ":" or text[19:] not in ("", "Z"):
+            return None
+        return Moment(datetime.fromisoformat(text[:19]), has_zone=length == 20)
+    except ValueError:
+        return None
+
+
 def looks_like_moment(text: str) -> bool:
     """Whether the text is written as a date with or without a time, be it in the calendar or not.
 
@@ -151,6 +170,8 @@ def shown(text: str) -> str:
 
 def _read_text(text: str, unit: str) -> Moment:
     text = text.strip()
+    if plain := read_plain(text):
+        return plain
     if text.isdigit() and len(text) == 14:  # 20261130140000, as MySQL and PHP take it
         text = f"{text[:8]} {text[8:]}"
     match = _ISO.fullmatch(text)

@@ -1,7 +1,6 @@
 """Records land in the seed's table: inserted, updated, left, checkpointed, linked and audited, all or nothing."""
 
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -71,7 +70,7 @@ async def test_a_state_that_was_applied_before_is_not_applied_again(database_url
         mapper.map("events", SEED)
         await mapper.land(record("1", PAYLOAD))
         await mapper.run("UPDATE {p}events SET event_title = 'edited by the module'")
-        (ending,) = await mapper.land(replace(record("1", PAYLOAD), attempts=2))
+        (ending,) = await mapper.land(record("1", PAYLOAD, attempts=2))
         assert (ending.outcome, ending.action, ending.local_id) == (Outcome.SYNCED, Action.APPLIED, 1)
         assert await mapper.rows("SELECT event_title FROM {p}events") == [{"event_title": "edited by the module"}]
         assert len(await mapper.audited()) == 1

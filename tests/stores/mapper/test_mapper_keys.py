@@ -84,6 +84,31 @@ async def test_bigint_key_of_another_name(place: Place) -> None:
         assert [found["thing_no"] for found in keys] == [9007199254740994 + n for n in range(7)]
 
 
+async def test_many_rows_change_at_once_whatever_their_values(place: Place) -> None:
+    """Nulls in some rows and in all, integers beyond 63 bits among the values and the keys, and keys that change."""
+    kind, most = ("BIGINT", 2**63 - 1) if place.embedded else ("BIGINT UNSIGNED", 2**64 - 1)
+    ddl = f"CREATE TABLE {{p}}things (no {kind} PRIMARY KEY NOT NULL, big {kind}, label VARCHAR(50))"
+    first = [(most - n, n, f"{n}") for n in range(5)]
+    states = [
+        [(no, None if n % 2 else most, None) for n, (no, _, _) in enumerate(first)],
+        [(no, None, None) for no, _, _ in first],
+        [(no, n, None if n % 2 else "x") for no, n, _ in first],
+        [(n, most, "x") for _, n, _ in first],
+        [(n, None, "y") for _, n, _ in first],
+    ]
+    async with place.rig(ddl) as mapper:
+        mapper.map("things", {"field_mappings": {"no": "no", "big": "big", "label": "label"}})
+        for revision, rows in enumerate((first, *states), 1):
+            documents = [dict(zip(("no", "big", "label"), row, strict=True)) for row in rows]
+            endings = await mapper.land(
+                *(record(str(n), document, revision=revision) for n, document in enumerate(documents))
+            )
+            assert {ending.outcome for ending in endings} == {Outcome.SYNCED}, endings
+            assert [json.loads(ending.key_json) for ending in endings] == [{"no": row[0]} for row in rows]
+            kept = await mapper.rows("SELECT no, big, label FROM {p}things ORDER BY no")
+            assert kept == sorted(documents, key=lambda document: int(document["no"]))
+
+
 async def test_mapped_uuid_key(place: Place) -> None:
     """A key that the sender gives: no number, so no local_id, and no checkpoint."""
     async with place.rig("CREATE TABLE {p}things (ref CHAR(36) PRIMARY KEY NOT NULL, label VARCHAR(50))") as mapper:

@@ -137,7 +137,7 @@ class MapperMachine(RuleBasedStateMachine):
     @rule(which=WHICH)
     def apply_again(self, which: int) -> None:
         """A worker died between applying and settling, or a record is replayed."""
-        lease = [replace(one, attempts=2) for one in self.leases[which % len(self.leases)]]
+        lease = [one._replace(attempts=2) for one in self.leases[which % len(self.leases)]]
         self.applied(lease, self.do(self.mapper.land(*lease)))
 
     @rule(states=LEASES, shift=st.integers(0, 2))

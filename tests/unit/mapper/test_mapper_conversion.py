@@ -2,14 +2,17 @@
 
 import base64
 import json
+from collections.abc import Callable
 from datetime import date, datetime, time
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from intertie_mapper.binders import binder
 from intertie_mapper.columns import Column, Kind
 from intertie_mapper.conversion import convert, shown
 from intertie_mapper.misfits import Misfit
@@ -268,6 +271,24 @@ def test_anything_is_bound_or_refused(column: Column, value: Any) -> None:
     except Misfit:
         return
     assert bound is None or isinstance(bound, (int, float, str, bytes))
+
+
+DATES = st.dates().map(str) | st.datetimes().map(str) | st.from_regex(r"\d{4}-\d{2}-\d{2}", fullmatch=True)
+
+
+@given(st.sampled_from(COLUMNS), DOCUMENTS | DATES)
+def test_a_binder_gives_what_the_conversion_gives(column: Column, value: Any) -> None:
+    """What passes at a glance is what would have been bound, and nothing passes that would have been refused."""
+    if value is not None:
+        assert _outcome(binder(column), value) == _outcome(partial(convert, column), value)
+
+
+def _outcome(bind: Callable[[Any], Any], value: Any) -> tuple[type, object]:
+    try:
+        bound = bind(value)
+    except Misfit as misfit:
+        return Misfit, (misfit.reason, misfit.why)
+    return type(bound), bound
 
 
 @given(DOCUMENTS)

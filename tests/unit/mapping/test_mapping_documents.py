@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intertie_mapping.documents import MAX_DEPTH, parse, parse_value, serialise
+from intertie_mapping.documents import MAX_DEPTH, parse, parse_record, parse_value, serialise
 from intertie_mapping.errors import DocumentError, DocumentReason, MappingFault, Reason
 
 TEXTS = st.text(st.characters(codec="utf-8"))
@@ -198,6 +198,19 @@ def test_a_refused_body_leaves_no_trace_in_the_next() -> None:
     with pytest.raises(DocumentError):
         parse(b'{"a":1,"a":2')
     assert parse(b'{"a":1}').duplicate_keys == ()
+
+
+@pytest.mark.parametrize("body", [b' {"a":1,"b":[2]} ', b'{"a":1,"a":2}', b'{"a":"\\ud83d\\ude00"}'])
+def test_a_single_record_is_that_of_its_document(body: bytes) -> None:
+    """Its bytes, its value and its repeated keys are the same."""
+    assert (parse_record(body),) == parse(body).records
+
+
+@pytest.mark.parametrize("body", [b"[{}]", b"5", b"", b"{", b'{"a":"\\ud800"}', b"{}{}"])
+def test_what_is_no_single_record_is_refused(body: bytes) -> None:
+    """An array is none, be it of one element."""
+    with pytest.raises(DocumentError):
+        parse_record(body)
 
 
 def test_an_empty_array_holds_no_record() -> None:

@@ -1,16 +1,18 @@
 """A mapping's plan fitted to its target table: from a leased record to the values that are bound, column by column."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from typing import NamedTuple
 
+from intertie_mapper.binders import Binder, binder
 from intertie_mapper.columns import Column, SqlValue, TargetTable
 from intertie_mapper.configuration import MappingEntry
-from intertie_mapper.conversion import convert, shown
+from intertie_mapper.conversion import shown
 from intertie_mapper.errors import Refusal, TargetReason
 from intertie_mapper.misfits import Misfit
 from intertie_mapper.model import LeasedRecord
+from intertie_mapping import documents
 from intertie_mapping.configuration import Configuration
-from intertie_mapping.documents import Record, parse
+from intertie_mapping.documents import Record
 from intertie_mapping.errors import ConfigurationFault, DocumentError, MappingFault
 from intertie_mapping.plan import Plan, compile_plan
 from intertie_mapping.values import JsonValue, Value
@@ -18,8 +20,7 @@ from intertie_mapping.values import JsonValue, Value
 _MOST_PLANS = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """A record with the values for its columns, converted and checked as far as that needs no database."""
 
     record: LeasedRecord
@@ -36,7 +37,7 @@ class Assembly:
         self.plan = plan
         self.table = table
         self.is_slow = False
-        """Whether the last record that was prepared took long: its expressions are heavy."""
+        """Whether a record took long to prepare: its expressions are heavy."""
         self._sources = {column: source for source, columns in plan.configuration.field_mappings for column in columns}
         self._columns: dict[str, Column] = {}
         for name in plan.columns:
@@ -45,6 +46,8 @@ class Assembly:
                 why = "does not exist" if column is None else "is computed by the database"
                 raise Refusal(TargetReason.INVALID_MAPPING, name, f"the column {name} of {table.name} {why}")
             self._columns[name] = column
+        self._nullable = frozenset(name for name, column in self._columns.items() if column.nullable)
+        self._binders: dict[str, Binder] = {name: binder(column) for name, column in self._columns.items()}
         self.match_columns = plan.configuration.match_fields
         self.recreates = plan.configuration.on_deleted == "recreate"
         self.insert_only = plan.insert_only
@@ -69,16 +72,16 @@ class Assembly:
     def values(self, document: dict[str, JsonValue]) -> dict[str, SqlValue]:
         """The bound values of a record's columns. Raises MappingFault from the plan, Refusal from the conversion."""
         bound: dict[str, SqlValue] = {}
+        binders = self._binders
         for name, value in self.plan.apply(document).items():
-            column = self._columns[name]
             if value is None:
-                if column.nullable:
+                if name in self._nullable:
                     bound[name] = None
                 continue
             try:
-                bound[name] = convert(column, value)
+                bound[name] = binders[name](value)
             except Misfit as misfit:
-                raise self._misfit(column, value, misfit) from None
+                raise self._misfit(self._columns[name], value, misfit) from None
         return bound
 
     def refusal_of(self, fault: MappingFault) -> Refusal:
@@ -118,12 +121,9 @@ class Assembly:
 def parse_record(data: bytes) -> Record:
     """The record in the bytes that ingest keeps. Raises Refusal(invalid_document)."""
     try:
-        records = parse(data).records
+        return documents.parse_record(data)
     except DocumentError as error:
         raise Refusal(TargetReason.INVALID_DOCUMENT, "", error.message) from None
-    if len(records) != 1 or data.lstrip()[:1] != b"{":
-        raise Refusal(TargetReason.INVALID_DOCUMENT, "", "The record must be one JSON object.")
-    return records[0]
 
 
 class Plans:

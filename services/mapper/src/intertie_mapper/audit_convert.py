@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 import orjson
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from intertie.audit.v1 import audit_pb2
 from intertie_chassis.denials import Denial
@@ -17,6 +18,8 @@ from intertie_mapper.configuration import Configuration
 from intertie_mapper.model import Ending, Outcome
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
+"""What ten bits are in a ULID."""
 _ACTOR = "service:mapper"
 
 
@@ -59,27 +62,32 @@ def denial_entries(denials: Sequence[Denial]) -> bytes:
 
 def entry_id(token: str, milliseconds: int, record_id: int, revision: int) -> str:
     """A ULID whose random part is a digest."""
-    digest = hashlib.sha256(f"{token}\0{record_id}\0{revision}".encode()).digest()[:10]
-    number = (milliseconds & (2**48 - 1)) << 80 | int.from_bytes(digest, "big")
-    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+    return _time_part(milliseconds) + _digest_part(token, record_id, revision)
+
+
+def _time_part(milliseconds: int) -> str:
+    return "".join([_PAIRS[milliseconds >> shift & 1023] for shift in (40, 30, 20, 10, 0)])
+
+
+def _digest_part(token: str, record_id: int, revision: int) -> str:
+    digest = hashlib.sha256(f"{token}\0{record_id}\0{revision}".encode()).digest()
+    number = int.from_bytes(digest[:10], "big")
+    return "".join([_PAIRS[number >> shift & 1023] for shift in (70, 60, 50, 40, 30, 20, 10, 0)])
 
 
 def _batch(configuration: Configuration, token: str, milliseconds: int, endings: Sequence[Ending]) -> bytes:
     request = audit_pb2.AppendEntriesRequest()
+    add, time_part = request.entries.add, _time_part(milliseconds)
+    common: dict[tuple[int, int], dict[str, object]] = {}
     for ending in endings:
         record = ending.record
-        mapping = configuration.mapping(record.mapping_id)
+        origin = record.system_id, record.mapping_id
+        if origin not in common:
+            common[origin] = _common(configuration, *origin, milliseconds)
         refused = ending.outcome is Outcome.SET_ASIDE
-        response = {"action": str(ending.action), "target_table": ending.target_table}
-        response |= (
-            {"reason": ending.reason, "field": ending.field, "attempts": str(record.attempts)} if refused else {}
-        )
-        entry = request.entries.add(
-            entry_id=entry_id(token, milliseconds, record.id, record.revision),
-            system_id=record.system_id,
-            system=mapping.system if mapping else "",
-            query_type="mapping",
-            query_string=mapping.name if mapping else f"mapping {record.mapping_id}",
+        add(
+            **common[origin],
+            entry_id=time_part + _digest_part(token, record.id, record.revision),
             request_payload=orjson.dumps(
                 {
                     "external_id": record.external_id,
@@ -88,14 +96,34 @@ def _batch(configuration: Configuration, token: str, milliseconds: int, endings:
                     "digest": record.digest.hex(),
                 }
             ),
-            response_payload=_with_key(orjson.dumps(response), ending.key_json),
+            response_payload=_response(ending, refused),
             status="error" if refused else "success",
             error_message=ending.message if refused else "",
-            actor=_ACTOR,
             delivery_id=record.delivery_id,
         )
-        entry.created_at.FromMilliseconds(milliseconds)
     return request.SerializeToString()
+
+
+def _common(configuration: Configuration, system_id: int, mapping_id: int, milliseconds: int) -> dict[str, object]:
+    """What the entries of a mapping have in common."""
+    mapping = configuration.mapping(mapping_id)
+    created_at = Timestamp()
+    created_at.FromMilliseconds(milliseconds)
+    return {
+        "system_id": system_id,
+        "system": mapping.system if mapping else "",
+        "query_type": "mapping",
+        "query_string": mapping.name if mapping else f"mapping {mapping_id}",
+        "actor": _ACTOR,
+        "created_at": created_at,
+    }
+
+
+def _response(ending: Ending, refused: bool) -> bytes:
+    response = {"action": ending.action, "target_table": ending.target_table}
+    if refused:
+        response |= {"reason": ending.reason, "field": ending.field, "attempts": str(ending.record.attempts)}
+    return _with_key(orjson.dumps(response), ending.key_json)
 
 
 def _with_key(response: bytes, key_json: str) -> bytes:

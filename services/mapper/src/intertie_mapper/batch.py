@@ -6,6 +6,7 @@ newest state. An older state than the link's is superseded; the very state of th
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from intertie_mapper.assembly import Assembly, Prepared
 from intertie_mapper.columns import Key, SqlValue
@@ -36,8 +37,7 @@ class Group:
         return self.assembly.plan.configuration.retry_delays
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """What is to be done with one record."""
 
     prepared: Prepared

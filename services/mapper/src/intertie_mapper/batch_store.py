@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from sqlalchemy import exc
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -29,6 +29,16 @@ Encode = Callable[[Sequence[Ending]], bytes]
 LOCK_WAIT_SECONDS = 5
 """How long a statement of a batch waits for what others hold; not again for the same lock."""
 _TRANSACTION_SECONDS = 20.0
+_WRITING = (Action.INSERT, Action.UPDATE, Action.UNCHANGED)
+"""What is linked anew and confirmed; the other actions leave all as it is."""
+
+
+class _Landed(NamedTuple):
+    """What was done with a record, and the row that it has now."""
+
+    step: Step
+    key: Key | None
+    key_json: str
 
 
 class TargetError(Exception):
@@ -152,59 +162,71 @@ class BatchStore:
     async def _apply_group(self, connection: AsyncConnection, group: Group, now: datetime) -> list[Ending]:
         table = group.assembly.table
         steps, refused = await self.steps(connection, group, lock=True)
-        keys = {id(step): step.key for step in steps if step.key is not None}
-        await self._update(connection, table, [step for step in steps if step.action is Action.UPDATE], keys)
-        await self._insert(connection, table, [step for step in steps if step.action is Action.INSERT], keys)
-        await self._link(connection, group, steps, keys, now)
-        if table.checkpoint is not None:
+        keys = [step.key for step in steps]
+        await self._update(connection, table, steps, keys)
+        await self._insert(connection, table, steps, keys)
+        landed = [
+            _Landed(step, key, "" if key is None else key_to_json(table, key))
+            for step, key in zip(steps, keys, strict=True)
+        ]
+        written = [one for one in landed if one.step.action in _WRITING]
+        await self._link(connection, group, written, now)
+        if table.checkpoint is not None and written:
+            system_id, system = group.mapping.system_id, group.mapping.system
             notes = [
-                Note(int(key[0]), group.mapping.system_id, group.mapping.system, step.prepared.record.data)
-                for step in steps
-                if step.action in (Action.INSERT, Action.UPDATE, Action.UNCHANGED)
-                and (key := keys[id(step)])[0] is not None
+                Note(int(key[0]), system_id, system, step.prepared.record.data)
+                for step, key, _ in written
+                if key is not None and key[0] is not None
             ]
-            if notes:
-                await self.checkpoints.note(connection, table.checkpoint, CONFIRMED, notes, now)
-        endings = [_ending(table, step, keys.get(id(step))) for step in steps]
+            await self.checkpoints.note(connection, table.checkpoint, CONFIRMED, notes, now)
+        endings = [_ending(table, one) for one in landed]
         return endings + [set_aside(group.items[position].record, table.name, refusal) for position, refusal in refused]
 
     async def _update(
-        self, connection: AsyncConnection, table: TargetTable, steps: Sequence[Step], keys: dict[int, Key]
+        self, connection: AsyncConnection, table: TargetTable, steps: Sequence[Step], keys: list[Key | None]
     ) -> None:
+        """Changes the rows of the steps that say so; keys that change with them are changed in `keys`."""
         by_columns: dict[tuple[str, ...], list[tuple[Key, tuple[SqlValue, ...]]]] = {}
-        for step in steps:
-            values, key = step.values or {}, keys[id(step)]
-            own = dict(zip(table.primary_key, key, strict=True))
+        for place, step in enumerate(steps):
+            if step.action is not Action.UPDATE or step.key is None:
+                continue
+            values = step.values or {}
+            own = dict(zip(table.primary_key, step.key, strict=True))
             if any(name in values and values[name] != old for name, old in own.items()):
-                keys[id(step)] = tuple(values.get(name, old) for name, old in own.items())
+                keys[place] = tuple(values.get(name, old) for name, old in own.items())
             else:
                 values = {name: value for name, value in values.items() if name not in own}
             if values:
-                by_columns.setdefault(tuple(values), []).append((key, tuple(values.values())))
+                by_columns.setdefault(tuple(values), []).append((step.key, tuple(values.values())))
         for names, rows in by_columns.items():
             await self.targets.update(connection, table, names, rows)
 
     async def _insert(
-        self, connection: AsyncConnection, table: TargetTable, steps: Sequence[Step], keys: dict[int, Key]
+        self, connection: AsyncConnection, table: TargetTable, steps: Sequence[Step], keys: list[Key | None]
     ) -> None:
-        by_columns: dict[tuple[str, ...], list[Step]] = {}
-        for step in steps:
-            by_columns.setdefault(tuple(step.values or ()), []).append(step)
-        for names, some in by_columns.items():
-            made = await self.targets.insert(
-                connection, table, names, [tuple((step.values or {}).values()) for step in some]
-            )
-            keys.update({id(step): key for step, key in zip(some, made, strict=True)})
-        if steps and table.reuses_keys:
-            await self.links.release(connection, table, [keys[id(step)] for step in steps])
+        """Makes the rows of the steps that say so, and puts their keys into `keys`."""
+        by_columns: dict[tuple[str, ...], list[int]] = {}
+        for place, step in enumerate(steps):
+            if step.action is Action.INSERT:
+                by_columns.setdefault(tuple(step.values or ()), []).append(place)
+        new: list[Key] = []
+        for names, places in by_columns.items():
+            rows = [tuple((steps[place].values or {}).values()) for place in places]
+            made = await self.targets.insert(connection, table, names, rows)
+            for place, key in zip(places, made, strict=True):
+                keys[place] = key
+            new += made
+        if new and table.reuses_keys:
+            await self.links.release(connection, table, new)
 
-    async def _link(
-        self, connection: AsyncConnection, group: Group, steps: Sequence[Step], keys: dict[int, Key], now: datetime
-    ) -> None:
-        written = [step for step in steps if step.action in (Action.INSERT, Action.UPDATE, Action.UNCHANGED)]
+    async def _link(self, connection: AsyncConnection, group: Group, landed: Sequence[_Landed], now: datetime) -> None:
         table, fingerprint = group.assembly.table, group.mapping.fingerprint
-        new = [NewLink(step.prepared.record, keys[id(step)]) for step in written if step.link is None]
-        old = [NewLink(step.prepared.record, keys[id(step)], step.link.id) for step in written if step.link is not None]
+        new = [NewLink(step.prepared.record, key_json) for step, _, key_json in landed if step.link is None]
+        old = [
+            NewLink(step.prepared.record, key_json, step.link.id)
+            for step, _, key_json in landed
+            if step.link is not None
+        ]
         try:
             if new:
                 await self.links.insert(connection, table, fingerprint, new, now)
@@ -251,8 +273,8 @@ class BatchStore:
         return True
 
 
-def _ending(table: TargetTable, step: Step, key: Key | None) -> Ending:
+def _ending(table: TargetTable, landed: _Landed) -> Ending:
+    step, key, key_json = landed
     outcome = Outcome.SUPERSEDED if step.action is Action.SUPERSEDED else Outcome.SYNCED
-    if key is None:
-        return Ending(step.prepared.record, outcome, step.action, table.name)
-    return Ending(step.prepared.record, outcome, step.action, table.name, key_to_json(table, key), local_id(table, key))
+    number = 0 if key is None else local_id(table, key)
+    return Ending(step.prepared.record, outcome, step.action, table.name, key_json, number)

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from intertie_chassis.bulk_cursor import RowStatement
 from intertie_mapper.columns import CheckpointTable, SqlValue
-from intertie_mapper.statements import Dialect, chunks, flat
+from intertie_mapper.statements import Dialect, chunks
 
 CONFIRMED = "confirmed"
 FAILED = "failed"
@@ -19,6 +20,14 @@ _READ = (
     "id", "subsystem_type", "integration_status", "sent_data", "received_data", "last_sync_at", "sync_attempts",
     "error_message", "created_at", "updated_at",
 )  # fmt: skip
+_NOTED = 8
+_ASSIGNED = [
+    *((name, "{new}") for name in ("subsystem_type", "integration_status", "last_sync_at", "updated_at")),
+    ("sync_attempts", "{old} + 1"),
+]
+"""How the columns of `_noted` change where there is a checkpoint already."""
+_NO_ERROR = ("error_message", "NULL")
+"""In the text and not as a value: many rows go to a server that must learn a type of each of their columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +48,7 @@ class Checkpoint:
     updated_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(NamedTuple):
     """What is to be kept of one exchange."""
 
     row_id: int
@@ -63,23 +71,18 @@ class CheckpointStore:
 
         `confirmed` keeps what came and clears the error; `failed` keeps the error and leaves what came before.
         """
-        names = [
-            table.row_column, "system_id", "subsystem_type", "integration_status", "last_sync_at", "sync_attempts",
-            "error_message", "created_at", "updated_at",
-        ]  # fmt: skip
-        assignments = [
-            (name, "{new}") for name in ("subsystem_type", "integration_status", "last_sync_at", "error_message")
-        ]
-        assignments += [("sync_attempts", "{old} + 1"), ("updated_at", "{new}")]
-        if status == CONFIRMED:
-            names.append("received_data")
-            assignments.append(("received_data", "{new}"))
         stamp = now.isoformat(" ", timespec="seconds")
-        rows: list[tuple[SqlValue, ...]] = []
-        for note in sorted(notes, key=lambda note: (note.row_id, note.system_id)):
-            row = (note.row_id, note.system_id, note.system, status, stamp, 1, note.error, stamp, stamp)
-            rows.append((*row, _text(note.received)) if status == CONFIRMED else row)
-        await self._upsert(connection, table, names, rows, assignments)
+        is_failure = status == FAILED
+        rows: list[tuple[SqlValue, ...]] = [
+            (
+                note.row_id, note.system_id, note.system, status, stamp, 1, stamp, stamp,
+                note.error if is_failure else _text(note.received),
+            )
+            for note in sorted(notes, key=lambda note: note[:2])
+        ]  # fmt: skip
+        kept = "error_message" if is_failure else "received_data"
+        assignments = [(kept, "{new}")] if is_failure else [(kept, "{new}"), _NO_ERROR]
+        await self._upsert(connection, table, (*_noted(table), kept), rows, assignments)
 
     async def record(
         self,
@@ -91,20 +94,14 @@ class CheckpointStore:
         now: datetime,
     ) -> None:
         """Keep a state that a module reports; data that it does not send stays as it is."""
-        names = [
-            table.row_column, "system_id", "subsystem_type", "integration_status", "last_sync_at", "sync_attempts",
-            "error_message", "created_at", "updated_at",
-        ]  # fmt: skip
         stamp = now.isoformat(" ", timespec="seconds")
-        row: list[SqlValue] = [note.row_id, note.system_id, note.system, status, stamp, 1, note.error, stamp, stamp]
-        updated = ["subsystem_type", "integration_status", "last_sync_at", "error_message", "updated_at"]
-        for name, value in (("sent_data", sent), ("received_data", note.received)):
-            if value is not None:
-                names.append(name)
-                row.append(_text(value))
-                updated.append(name)
-        assignments = [(name, "{new}") for name in updated] + [("sync_attempts", "{old} + 1")]
-        await self._upsert(connection, table, names, [tuple(row)], assignments)
+        said = {"sent_data": _text(sent), "received_data": _text(note.received), "error_message": note.error}
+        given = {name: value for name, value in said.items() if value is not None}
+        noted: tuple[SqlValue, ...] = (note.row_id, note.system_id, note.system, status, stamp, 1, stamp, stamp)
+        assignments = [(name, "{new}") for name in given]
+        if note.error is None:
+            assignments.append(_NO_ERROR)
+        await self._upsert(connection, table, (*_noted(table), *given), [(*noted, *given.values())], assignments)
 
     async def get(
         self, connection: AsyncConnection, table: CheckpointTable, row_id: int, system: str
@@ -152,13 +149,20 @@ class CheckpointStore:
         assignments: Sequence[tuple[str, str]],
     ) -> None:
         sql = self._dialect
-        end = sql.upsert([table.row_column, "system_id"], assignments)
-        for some in chunks(rows):
-            await connection.exec_driver_sql(
-                f"INSERT INTO {sql.quote(table.name)} ({sql.names(names)}) "
-                f"VALUES {sql.rows(len(some), len(names))}{end}",
-                flat(some),
-            )
+        end = sql.upsert([table.row_column, "system_id"], [*_ASSIGNED, *assignments])
+        statement = RowStatement(
+            f"INSERT INTO {sql.quote(table.name)} ({sql.names(names)}) VALUES {sql.row(len(names))}{end}"
+        )
+        for some in chunks(rows, range(_NOTED, len(names))):
+            await connection.exec_driver_sql(statement, some)
+
+
+def _noted(table: CheckpointTable) -> tuple[str, ...]:
+    """The columns of which every exchange has something to say."""
+    return (
+        table.row_column, "system_id", "subsystem_type", "integration_status", "last_sync_at", "sync_attempts",
+        "created_at", "updated_at",
+    )  # fmt: skip
 
 
 def _text(data: bytes | None) -> str | None:

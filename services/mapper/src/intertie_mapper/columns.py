@@ -116,15 +116,14 @@ class TargetTable:
     transactional: bool = True
     """Whether its rows come and go with the transaction: not so with MyISAM."""
     by_name: dict[str, Column] = field(init=False, compare=False, repr=False)
+    key_columns: tuple[Column, ...] = field(init=False, compare=False, repr=False)
+    """The columns of the primary key, in its order."""
 
     def __post_init__(self) -> None:
         """Index the columns by name."""
-        object.__setattr__(self, "by_name", {column.name: column for column in self.columns})
-
-    @property
-    def key_columns(self) -> tuple[Column, ...]:
-        """The columns of the primary key, in its order."""
-        return tuple(self.by_name[name] for name in self.primary_key)
+        by_name = {column.name: column for column in self.columns}
+        object.__setattr__(self, "by_name", by_name)
+        object.__setattr__(self, "key_columns", tuple(by_name[name] for name in self.primary_key))
 
     @property
     def has_integer_key(self) -> bool:

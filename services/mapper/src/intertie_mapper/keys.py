@@ -5,6 +5,7 @@ import hashlib
 import json
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache, partial
 
 from intertie_mapper.columns import Column, Key, Kind, SqlValue, TargetTable
 
@@ -13,7 +14,7 @@ _TIMES = {Kind.DATE, Kind.DATETIME, Kind.TIMESTAMP, Kind.TIME}
 
 def canonical(column: Column, value: object) -> SqlValue:
     """A value as the driver gave it, in the spelling that `conversion` binds."""
-    if value is None or type(value) is str:
+    if value is None or type(value) is str or type(value) is int:
         return value
     kind = column.kind
     if isinstance(value, datetime):
@@ -70,12 +71,17 @@ def key_of(table: TargetTable, row: tuple[object, ...]) -> Key:
 
 
 def key_to_json(table: TargetTable, key: Key) -> str:
-    """`{"id": 7}`: numbers as numbers, bytes in base64, everything else as text."""
+    """`{"id":7}`: numbers as numbers, bytes in base64, everything else as text."""
+    if len(key) == 1 and type(key[0]) is int:  # nearly every key
+        return f"{{{_quoted(table.primary_key[0])}:{key[0]}}}"
     values = {
         name: base64.b64encode(value).decode() if isinstance(value, bytes) else value
         for name, value in zip(table.primary_key, key, strict=True)
     }
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+
+
+_quoted = lru_cache(maxsize=1024)(partial(json.dumps, ensure_ascii=False))
 
 
 def key_from_json(table: TargetTable, text: str) -> Key | None:

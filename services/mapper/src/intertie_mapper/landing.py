@@ -125,9 +125,10 @@ class Landing:
 
     def _landed(self, groups: list[Group], done: Sequence[Ending]) -> None:
         self._health.landed(group.table for group in groups)
-        owners = {id(item.record): group for group in groups for item in group.items}
-        for ending in done:
-            self._end(ending, owners[id(ending.record)])
+        self.endings += [ending for ending in done if ending.action is not Action.REFUSED]
+        refused = [ending for ending in done if ending.action is Action.REFUSED]
+        owners = {id(item.record): group for group in groups for item in group.items} if refused else {}
+        self._refused += [(ending, owners[id(ending.record)]) for ending in refused]
 
     def _alone(self, group: Group, failure: Exception) -> None:
         record, table = group.items[0].record, group.assembly.table

@@ -1,13 +1,12 @@
 """Every statement on external_record_links: which target row came from which external record."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from intertie_chassis.bulk_cursor import RowStatement
 from intertie_mapper.columns import Key, SqlValue, TargetTable
 from intertie_mapper.keys import key_digest, key_from_json, key_to_json
 from intertie_mapper.model import LeasedRecord, Link
@@ -23,12 +22,15 @@ _WRITTEN = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class NewLink:
+_COLUMNS = ("system_id", "mapping_id", "external_id", *_WRITTEN, "created_at")
+_LONG = (_COLUMNS.index("target_key"),)
+
+
+class NewLink(NamedTuple):
     """What a link is to say after the batch."""
 
     record: LeasedRecord
-    key: Key
+    key_json: str
     link_id: int = 0
     """The link that there is already; 0: none."""
 
@@ -39,6 +41,8 @@ class LinkStore:
     def __init__(self, dialect: Dialect, table_name: str) -> None:
         self._dialect = dialect
         self._name = table_name
+        self._insert = RowStatement(self._insert_text(_COLUMNS))
+        self._update = RowStatement(self._update_text())
 
     async def write_nothing(self, connection: AsyncConnection) -> None:
         """A change of no row: it shows whether links can be written at all, in a database that is read-only as well."""
@@ -64,8 +68,8 @@ class LinkStore:
                 f"{sql.is_in(['external_id'], len(some))} ORDER BY external_id{sql.lock if lock else ''}",
                 (mapping_id, *flat(some)),
             )
-            for row in result.all():
-                found[row.external_id] = self._link(table, row)
+            links = [_link(table, row) for row in result.all()]
+            found.update((link.external_id, link) for link in links)
         return found
 
     async def holders(
@@ -110,24 +114,9 @@ class LinkStore:
         now: datetime,
     ) -> None:
         """Make links that are not there. Raises IntegrityError when another transaction made one meanwhile."""
-        sql = self._dialect
-        names = ("system_id", "mapping_id", "external_id", *_WRITTEN, "created_at")
-        stamp = now.isoformat(" ", timespec="microseconds")
-        rows = [
-            (
-                link.record.system_id,
-                link.record.mapping_id,
-                link.record.external_id,
-                *self._values(table, fingerprint, link, stamp),
-                stamp,
-            )
-            for link in sorted(links, key=lambda link: link.record.external_id)
-        ]
-        for some in chunks(rows):
-            await connection.exec_driver_sql(
-                f"INSERT INTO {sql.quote(self._name)} ({sql.names(names)}) VALUES {sql.rows(len(some), len(names))}",
-                flat(some),
-            )
+        in_order = sorted(links, key=lambda link: link.record.external_id)
+        for some in chunks(_rows(table, fingerprint, in_order, now), _LONG):
+            await connection.exec_driver_sql(self._insert, some)
 
     async def update(
         self,
@@ -138,55 +127,45 @@ class LinkStore:
         now: datetime,
     ) -> None:
         """Bring links up to date that are there, read with `lock`."""
+        rows = [(*row, link.link_id) for row, link in zip(_rows(table, fingerprint, links, now), links, strict=True)]
+        for some in chunks(rows, _LONG):
+            await connection.exec_driver_sql(self._update, some)
+
+    def _insert_text(self, names: Sequence[str]) -> str:
         sql = self._dialect
-        stamp = now.isoformat(" ", timespec="microseconds")
+        return f"INSERT INTO {sql.quote(self._name)} ({sql.names(names)}) VALUES {sql.row(len(names))}"
+
+    def _update_text(self) -> str:
+        """With a placeholder for each of _COLUMNS, and the last one for the id."""
+        sql = self._dialect
         if sql.embedded:
-            assignments = ", ".join(f"{sql.quote(name)} = {sql.mark}" for name in _WRITTEN)
-            rows = [(*self._values(table, fingerprint, link, stamp), link.link_id) for link in links]
-            await connection.exec_driver_sql(
-                f"UPDATE {sql.quote(self._name)} SET {assignments} WHERE id = {sql.mark}", rows
-            )
-            return
-        # With the id given, every row meets its own link: one statement instead of a round trip each.
-        names = ("id", "system_id", "mapping_id", "external_id", *_WRITTEN, "created_at")
-        many = [
-            (
-                link.link_id,
-                link.record.system_id,
-                link.record.mapping_id,
-                link.record.external_id,
-                *self._values(table, fingerprint, link, stamp),
-                stamp,
-            )
-            for link in links
-        ]
-        upsert = sql.upsert(["id"], [(name, "{new}") for name in _WRITTEN])
-        for some in chunks(many):
-            await connection.exec_driver_sql(
-                f"INSERT INTO {sql.quote(self._name)} ({sql.names(names)}) VALUES "
-                f"{sql.rows(len(some), len(names))}{upsert}",
-                flat(some),
-            )
+            # SQLite numbers its placeholders, and minds none that are not used.
+            places = {name: place for place, name in enumerate(_COLUMNS, 1)}
+            assignments = ", ".join(f"{sql.quote(name)} = ?{places[name]}" for name in _WRITTEN)
+            return f"UPDATE {sql.quote(self._name)} SET {assignments} WHERE id = ?{len(_COLUMNS) + 1}"
+        # With the id given every row meets its own link; MySQL takes many rows at once for an INSERT only.
+        return self._insert_text((*_COLUMNS, "id")) + sql.upsert(["id"], [(name, "{new}") for name in _WRITTEN])
 
-    def _values(self, table: TargetTable, fingerprint: bytes, link: NewLink, stamp: str) -> tuple[SqlValue, ...]:
-        record, key_json = link.record, key_to_json(table, link.key)
-        return (
+
+def _rows(
+    table: TargetTable, fingerprint: bytes, links: Sequence[NewLink], now: datetime
+) -> list[tuple[SqlValue, ...]]:
+    """The values of _COLUMNS for each link."""
+    stamp = now.isoformat(" ", timespec="microseconds")
+    return [
+        (
+            record.system_id, record.mapping_id, record.external_id,
             table.name, key_json, key_digest(key_json), record.version_key, record.revision, record.id, record.digest,
-            record.delivery_id, fingerprint, stamp,
-        )  # fmt: skip
-
-    @staticmethod
-    def _link(table: TargetTable, row: Row[Any]) -> Link:
-        values = dict(zip(_READ, row, strict=True))
-        moved = values["target_table"] != table.name
-        gone = moved or values["target_key_digest"] is None
-        return Link(
-            id=values["id"],
-            external_id=values["external_id"],
-            key=None if gone else key_from_json(table, values["target_key"]),
-            version_key=values["version_key"],
-            revision=values["revision"],
-            record_id=values["record_id"],
-            mapping_fingerprint=bytes(values["mapping_fingerprint"]),
-            moved=moved,
+            record.delivery_id, fingerprint, stamp, stamp,
         )
+        for record, key_json, _ in links
+    ]  # fmt: skip
+
+
+def _link(table: TargetTable, row: Sequence[Any]) -> Link:
+    """The link in a row of _READ."""
+    number, external_id, target_table, target_key, digest, version_key, revision, record_id, fingerprint = row
+    moved = target_table != table.name
+    gone = moved or digest is None
+    key = None if gone else key_from_json(table, target_key)
+    return Link(number, external_id, key, version_key, revision, record_id, bytes(fingerprint), moved)

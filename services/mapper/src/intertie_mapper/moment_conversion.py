@@ -13,7 +13,7 @@ from intertie_mapper.columns import Column, Kind, SqlValue
 from intertie_mapper.errors import TargetReason
 from intertie_mapper.misfits import Misfit
 from intertie_mapping.errors import Reason
-from intertie_mapping.moments import MomentError, read_moment, read_time
+from intertie_mapping.moments import MomentError, read_moment, read_plain, read_time
 from intertie_mapping.values import Value
 
 _LEAP_SECOND = re.compile(r":?\d\d:60(?!\d)|T\d{4}60(?!\d)", re.ASCII)
@@ -25,8 +25,7 @@ _LAST_TIMESTAMP = datetime(2038, 1, 19, 3, 14, 7, 999999)
 
 def to_date(column: Column, value: Value) -> SqlValue:
     """`2026-11-30`."""
-    when = _moment(value)
-    return f"{when.year:04}-{when.month:02}-{when.day:02}"
+    return _moment(value).date().isoformat()
 
 
 def to_datetime(column: Column, value: Value) -> SqlValue:
@@ -34,14 +33,13 @@ def to_datetime(column: Column, value: Value) -> SqlValue:
     when = _moment(value)
     if column.kind is Kind.TIMESTAMP and not column.embedded and not _FIRST_TIMESTAMP <= when <= _LAST_TIMESTAMP:
         raise Misfit(Reason.BAD_DATETIME, "a TIMESTAMP column takes 1970 to January 2038")
-    text = f"{when.year:04}-{when.month:02}-{when.day:02} {when.hour:02}:{when.minute:02}:{when.second:02}"
-    return text + _fraction(column, when.microsecond)
+    return when.isoformat(" ", "seconds") + _fraction(column, when.microsecond)
 
 
 def to_time(column: Column, value: Value) -> SqlValue:
     """`14:00:00`, a time of the day; of a whole timestamp its time."""
     found = value if isinstance(value, time) else _clock(value)
-    return f"{found.hour:02}:{found.minute:02}:{found.second:02}" + _fraction(column, found.microsecond)
+    return found.isoformat("seconds") + _fraction(column, found.microsecond)
 
 
 def _clock(value: Value) -> time:
@@ -62,6 +60,8 @@ def _moment(value: Value) -> datetime:
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day)
     if isinstance(value, str):
+        if plain := read_plain(value):
+            return plain.when
         _refuse_leap_second(value)
         text = value.strip()
         if _COUNT.fullmatch(text) and len(text) not in _COMPACT:

@@ -22,8 +22,9 @@ from intertie_mapping.plan import Plan
 _log = structlog.get_logger()
 _TRIES_FOR_CONFIGURATION = 3
 """Leases of a record whose mapping is not known: the snapshot may be behind."""
-_RECORDS_A_BREATH = 25
+_BREATH_SECONDS = 0.005
 _SLOW_SECONDS = 0.05
+"""Of the processor, not of the clock: a machine that is busy with something else makes no expression heavy."""
 
 MakeEncode = Callable[[str, int], Encode]
 """For a lease's token and the milliseconds when work on it began: what turns endings into a batch for audit."""
@@ -106,39 +107,38 @@ class Processor:
             except Unavailable as error:
                 await landing.unreadable(some, mapping.target_table, plan.configuration.retry_delays, error)
                 continue
-            group = await self._group(mapping, assembly, some, landing)
+            group = await self._prepared(mapping, assembly, some, landing)
             if group.items:
                 groups.append(group)
         return groups
 
-    async def _group(
+    async def _prepared(
         self, mapping: MappingEntry, assembly: Assembly, records: Sequence[LeasedRecord], landing: Landing
     ) -> Group:
+        """The records with their values, without those that are refused.
+
+        Expressions may take their time, and health, heartbeats and other batches must not wait for them: after a breath
+        the others have their turn, and where a record takes long, those after it are prepared in a thread.
+        """
         whole = Group(mapping, assembly, ())
         items: list[Prepared] = []
-        for position, record in enumerate(records):
-            if position % _RECORDS_A_BREATH == _RECORDS_A_BREATH - 1:
-                await asyncio.sleep(0)  # expressions may take their time; health and heartbeats must not wait
+        busy, until = time.thread_time(), time.perf_counter() + _BREATH_SECONDS
+        for record in records:
             try:
-                items.append(await self._prepared(assembly, record))
+                if assembly.is_slow:
+                    items.append(await asyncio.to_thread(assembly.prepare, record))
+                else:
+                    items.append(assembly.prepare(record))
             except Refusal as refusal:
                 landing.refuse(record, mapping.target_table, refusal, whole)
             except Exception as error:  # a fault of ours must not take the record's neighbours along
                 landing.internal(record, whole, error)
+            if time.perf_counter() > until:
+                # Of a breath only the last record can have been long: its end is looked for after each.
+                assembly.is_slow = assembly.is_slow or time.thread_time() - busy > _SLOW_SECONDS
+                await asyncio.sleep(0)
+                busy, until = time.thread_time(), time.perf_counter() + _BREATH_SECONDS
         return Group(mapping, assembly, tuple(items))
-
-    async def _prepared(self, assembly: Assembly, record: LeasedRecord) -> Prepared:
-        """The record's values; made in a thread where that takes long, so that other batches and heartbeats go on.
-
-        Raises Refusal.
-        """
-        if assembly.is_slow:
-            return await asyncio.to_thread(assembly.prepare, record)
-        started = time.thread_time()
-        try:
-            return assembly.prepare(record)
-        finally:
-            assembly.is_slow = time.thread_time() - started > _SLOW_SECONDS
 
     async def _assembly(self, mapping: MappingEntry, plan: Plan) -> Assembly:
         table = await self._targets.get(mapping.target_table)

@@ -1,10 +1,12 @@
 """The SQL text that both kinds of database take, and lists of rows cut into statements of a reasonable size.
 
 SQLAlchemy's own multi-row INSERT compiles anew for each count of rows (10 ms for 200 rows); these texts cost
-microseconds.
+microseconds. What is written to tables of ours is a `RowStatement`, of one row and run for many; of a module's new rows
+the keys are asked for, which takes one statement with them all.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import TypeVar
 
 from intertie_mapper.columns import SqlValue
@@ -25,6 +27,12 @@ class Dialect:
         self.returning = returning
         self.mark = "?" if embedded else "%s"
         self.lock = "" if embedded else " FOR UPDATE"
+
+    @property
+    def bulk(self) -> bool:
+        """Whether the server takes any statement for many rows in one packet: MariaDB does, which alone of its kind has
+        INSERT … RETURNING, too."""
+        return self.returning and not self.embedded
 
     def quote(self, name: str) -> str:
         """The name as an identifier in a statement."""
@@ -65,20 +73,30 @@ class Dialect:
         return f" {head} " + ", ".join(parts)
 
 
-def chunks(rows: Sequence[R], most: int = _MOST_ROWS) -> Iterator[Sequence[R]]:
-    """The rows in runs of at most so many, of at most a mebibyte (or one row) and of as many values as SQLite takes."""
+def chunks(rows: Sequence[R], long: Sequence[int] = ()) -> Iterator[Sequence[R]]:
+    """The rows in runs of a few hundred, and of no more values than SQLite takes; where there are places of values that
+    may be long, of about a mebibyte of them (or one row)."""
+    if not rows:
+        return
+    most = max(1, min(_MOST_ROWS, _MOST_PARAMETERS // max(1, len(rows[0]))))
     start = size = 0
-    for position, row in enumerate(rows):
-        weight = sum(len(value) for value in row if isinstance(value, (str, bytes)))
-        count = position - start
-        if count and (count >= most or size + weight > _MOST_BYTES or (count + 1) * len(row) > _MOST_PARAMETERS):
-            yield rows[start:position]
+    for position, row in enumerate(rows) if long else ():
+        weight = 0
+        for place in long:
+            value = row[place]
+            if isinstance(value, (str, bytes)):
+                weight += len(value)
+        if size + weight > _MOST_BYTES and position > start:
+            yield from _of_at_most(most, rows[start:position])
             start, size = position, 0
         size += weight
-    if start < len(rows):
-        yield rows[start:]
+    yield from _of_at_most(most, rows[start:])
+
+
+def _of_at_most(most: int, rows: Sequence[R]) -> Iterator[Sequence[R]]:
+    return (rows[start : start + most] for start in range(0, len(rows), most))
 
 
 def flat(rows: Sequence[Sequence[SqlValue]]) -> tuple[SqlValue, ...]:
     """The values of all rows, one after the other."""
-    return tuple(value for row in rows for value in row)
+    return tuple(chain.from_iterable(rows))

@@ -8,7 +8,8 @@ from typing import TypeAlias
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from intertie_mapper.columns import Column, Key, SqlValue, TargetTable
+from intertie_chassis.bulk_cursor import RowStatement
+from intertie_mapper.columns import Column, Key, Kind, SqlValue, TargetTable
 from intertie_mapper.keys import canonical, key_of
 from intertie_mapper.statements import Dialect, chunks, flat
 
@@ -19,6 +20,7 @@ Row = dict[str, SqlValue]
 
 _ROWS_A_CASE = 50
 _MATCHES_A_STATEMENT = 50
+_TEXTS = {Kind.TEXT, Kind.JSON, Kind.BINARY, Kind.OTHER}
 
 
 class TargetStore:
@@ -34,14 +36,15 @@ class TargetStore:
         sql = self._dialect
         names = [*table.primary_key, *columns]
         found: dict[Key, Row] = {}
-        for some in chunks(keys):
+        for some in chunks(keys, _long(table, table.primary_key)):
             result = await connection.exec_driver_sql(
                 f"SELECT {sql.names(names)} FROM {sql.quote(table.name)} "
                 f"WHERE {sql.is_in(table.primary_key, len(some))}",
                 flat(some),
             )
-            for row in result.all():
-                found[key_of(table, tuple(row))] = self._row(table, columns, tuple(row)[len(table.primary_key) :])
+            width = len(table.primary_key)
+            for row in map(tuple, result.all()):
+                found[key_of(table, row[:width])] = self._row(table, columns, row[width:])
         return found
 
     async def match(
@@ -86,7 +89,7 @@ class TargetStore:
         if any(not column.auto_increment for column in generated):
             return [await self._insert_one(connection, table, names, row, generated) for row in rows]
         keys: list[Key] = []
-        for some in chunks(rows):
+        for some in chunks(rows, _long(table, names)):
             if self._dialect.returning and generated:
                 keys += await self._insert_returning(connection, table, names, some)
             else:
@@ -102,16 +105,42 @@ class TargetStore:
     ) -> None:
         """Set these columns of the rows with these keys; a row that is gone is passed over."""
         sql = self._dialect
-        by_key = " AND ".join(f"{sql.quote(name)} = {sql.mark}" for name in table.primary_key)
-        if sql.embedded or len(rows) == 1 or set(names) & set(table.primary_key):
-            # MySQL evaluates SET from left to right with the new values in view, so a key is only changed row by row.
-            assignments = ", ".join(f"{sql.quote(name)} = {sql.mark}" for name in names)
-            statement = f"UPDATE {sql.quote(table.name)} SET {assignments} WHERE {by_key}"
-            await connection.exec_driver_sql(statement, [(*values, *key) for key, values in rows])
+        many = [(*values, *key) for key, values in rows]
+        is_bulk = sql.embedded or (sql.bulk and not _has_large_integers(many))
+        # MySQL evaluates SET from left to right with the new values in view, so a key is only changed row by row.
+        if is_bulk or len(many) == 1 or set(names) & set(table.primary_key):
+            await self._update_by_row(connection, table, names, many, is_bulk=is_bulk)
             return
-        for start in range(0, len(rows), _ROWS_A_CASE):
-            for some in chunks([(*values, *key) for key, values in rows[start : start + _ROWS_A_CASE]]):
+        for start in range(0, len(many), _ROWS_A_CASE):
+            for some in chunks(many[start : start + _ROWS_A_CASE], _long(table, names)):
                 await self._update_by_case(connection, table, names, some)
+
+    async def _update_by_row(
+        self,
+        connection: AsyncConnection,
+        table: TargetTable,
+        names: Sequence[str],
+        rows: Sequence[tuple[SqlValue, ...]],
+        *,
+        is_bulk: bool,
+    ) -> None:
+        sql = self._dialect
+        values = dict.fromkeys(names, sql.mark)
+        if is_bulk:
+            # A column of which the server learns no type, being NULL in all rows, is NULL in the text.
+            empty = [place for place in range(len(names)) if all(row[place] is None for row in rows)]
+            values |= {names[place]: "NULL" for place in empty}
+            if empty:
+                rows = [tuple(value for place, value in enumerate(row) if place not in empty) for row in rows]
+        assignments = ", ".join(f"{sql.quote(name)} = {value}" for name, value in values.items())
+        by_key = " AND ".join(f"{sql.quote(name)} = {sql.mark}" for name in table.primary_key)
+        text = f"UPDATE {sql.quote(table.name)} SET {assignments} WHERE {by_key}"
+        if is_bulk:
+            for some in chunks(rows, _long(table, [name for name in names if values[name] == sql.mark])):
+                await connection.exec_driver_sql(RowStatement(text), some)
+            return
+        for row in rows:
+            await connection.exec_driver_sql(text, row)
 
     async def _update_by_case(
         self,
@@ -120,7 +149,7 @@ class TargetStore:
         names: Sequence[str],
         rows: Sequence[tuple[SqlValue, ...]],
     ) -> None:
-        """One UPDATE for rows of different values: the driver's executemany would send them one by one (360 µs each).
+        """One UPDATE for rows of different values: to MySQL the driver would send them one by one (360 µs each).
 
         A join with a derived table was rejected: its text columns take the connection's collation, and MySQL refuses to
         compare two collations that are both a column's.
@@ -217,3 +246,13 @@ class TargetStore:
     @staticmethod
     def _row(table: TargetTable, columns: Sequence[str], values: tuple[object, ...]) -> Row:
         return {name: canonical(table.by_name[name], value) for name, value in zip(columns, values, strict=True)}
+
+
+def _long(table: TargetTable, names: Sequence[str]) -> list[int]:
+    """The places of columns whose values may be long."""
+    return [place for place, name in enumerate(names) if table.by_name[name].kind in _TEXTS]
+
+
+def _has_large_integers(rows: Sequence[Sequence[SqlValue]]) -> bool:
+    """Whether there is one beyond 63 bits: the driver says of all integers of many rows that they are signed."""
+    return any(type(value) is int and value >= 2**63 for row in rows for value in row)
