@@ -55,14 +55,16 @@ class Appender:
 
     async def _work_off(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._calls:
-            await self._rest(self._rest_until - loop.time())
-            calls, self._calls = self._calls, []
-            self._waiting = 0
-            self._enough.clear()
-            await self._append(calls)
-            self._rest_until = loop.time() + _REST_SECONDS
-        self._work = None
+        try:
+            while self._calls:
+                await self._rest(self._rest_until - loop.time())
+                calls, self._calls = self._calls, []
+                self._waiting = 0
+                self._enough.clear()
+                await self._append(calls)
+                self._rest_until = loop.time() + _REST_SECONDS
+        finally:
+            self._work = None  # whatever ended it: the next caller begins anew
 
     async def _rest(self, seconds: float) -> None:
         if seconds <= 0:
