@@ -40,7 +40,7 @@ from intertie_chassis.many_rows import ManyRows
 Send = Callable[[bytes], Awaitable[None]]
 
 _log = structlog.get_logger()
-_BATCH = 32
+_BATCH = 128
 _MOST_JOINED_BYTES = 1 << 20
 _POLL_SECONDS = 1.0
 _FIRST_PAUSE = 0.2
@@ -95,11 +95,12 @@ class Outbox:
         """Says that a transaction with a message has committed, so that it is sent now and not at the next poll."""
         self._woken.set()
 
-    async def drain(self, send: Send, *, joined: bool = False) -> None:
+    async def drain(self, send: Send, *, joined: bool = False, rest: Callable[[], float] | None = None) -> None:
         """Sends what is there and what comes, in the order of writing, until cancelled; for `run_in_background`.
 
         `joined`: several messages may go as one, their bytes one after the other. For protobuf messages of nothing but
-        repeated fields that is the one message with the items of all.
+        repeated fields that is the one message with the items of all. `rest`: says before each batch how many seconds
+        it is to wait, so that more go together.
 
         `send` returns when the receiver has the message for good. When it raises, the messages wait and are tried again
         after at most 5 s. One that the receiver refuses for itself (InvalidArgument and the like) is logged loudly,
@@ -107,6 +108,8 @@ class Outbox:
         """
         pause = _FIRST_PAUSE
         while True:
+            if rest is not None and (seconds := rest()) > 0:
+                await asyncio.sleep(seconds)
             try:
                 sent = await self.drain_once(send, joined=joined)
             except IntertieError as error:

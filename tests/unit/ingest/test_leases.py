@@ -1,12 +1,15 @@
 """Batches grow under load, and no batch that is lost holds the others up for long."""
 
 import asyncio
+import time
 from datetime import datetime
 from typing import Any
 
 from intertie_ingest.leases import Leases
 from intertie_ingest.model import Lease, Leased
+from intertie_ingest.pressure import Pressure
 from intertie_ingest.wakeup import Wakeup
+from waiting import eventually
 
 
 class Pending:
@@ -41,7 +44,8 @@ class Bench:
     def __init__(self) -> None:
         self.pending, self.wakeup = Pending(), Wakeup()
         store: Any = self.pending
-        self.leases = Leases(store, store, store, self.wakeup, asyncio.Event())
+        self.pressure = Pressure()
+        self.leases = Leases(store, store, store, self.wakeup, asyncio.Event(), self.pressure)
 
     def arrive(self, records: int) -> None:
         self.pending.records += records
@@ -114,3 +118,20 @@ async def test_a_record_that_stands_alone_holds_back_no_other() -> None:
     await turns()
     assert second.done()
     assert await bench.sizes(second) == [3]
+
+
+async def test_in_a_burst_batches_are_handed_out_slowly_and_never_not_at_all() -> None:
+    """One at once, full ones too; the next one a quarter of a second later."""
+    bench = Bench()
+    pressure = bench.pressure
+    now = time.monotonic()
+    bench.arrive(25)
+    with pressure.accepting(100), pressure.accepting(100), pressure.accepting(100):
+        await eventually(lambda: pressure.is_high)
+        first = await bench.ask()
+        second = bench.ask()
+        await turns()
+        assert first is not None
+        assert not second.done()
+        assert await bench.sizes(second) == [10]
+    assert time.monotonic() - now >= 0.25

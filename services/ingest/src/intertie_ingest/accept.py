@@ -30,6 +30,7 @@ from intertie_ingest.folding import Fold
 from intertie_ingest.greetings import Greetings
 from intertie_ingest.model import Accepted, Delivery, Greeting, RawDelivery
 from intertie_ingest.old_secrets import OldSecrets
+from intertie_ingest.pressure import Pressure
 from intertie_ingest.pushes import Pushed
 from intertie_ingest.rejections import Rejections
 from intertie_ingest.snapshot import Snapshot
@@ -82,9 +83,10 @@ class Acceptor:
         turnstile: Turnstile | None = None,
         greetings: Greetings | None = None,
         spool: Spool | None = None,
+        pressure: Pressure | None = None,
     ) -> None:
         """`principal_of` tells whom a bearer token speaks for, `entries` makes the audit's message of a group, `spool`
-        keeps what comes while the database is away.
+        keeps what comes while the database is away, `pressure` is told of each group.
         """
         self._store = store
         self._snapshot = snapshot
@@ -97,6 +99,7 @@ class Acceptor:
         self._turnstile = turnstile or Turnstile()
         self._greetings = greetings
         self._spool = spool
+        self._pressure = pressure or Pressure()
         self._old_secrets = OldSecrets()
         self._slots = asyncio.Semaphore(limits.groups)
         self._waiting = 0
@@ -107,6 +110,10 @@ class Acceptor:
 
     async def accept(self, raws: Sequence[RawDelivery]) -> list[Result]:
         """One result a delivery, in order; one that is no error is committed."""
+        with self._pressure.accepting(len(raws)):
+            return await self._accept(raws)
+
+    async def _accept(self, raws: Sequence[RawDelivery]) -> list[Result]:
         desk = self._desk()
         results: list[Result | None] = [None] * len(raws)
         passed: list[tuple[int, Delivery]] = []

@@ -29,6 +29,7 @@ from intertie_ingest.greetings import Greetings
 from intertie_ingest.leases import Leases
 from intertie_ingest.migrations import MIGRATIONS
 from intertie_ingest.model import Leased
+from intertie_ingest.pressure import Pressure
 from intertie_ingest.queue_store import QueueStore
 from intertie_ingest.rejection_store import RejectionStore
 from intertie_ingest.rejections import Rejections
@@ -49,6 +50,8 @@ from intertie_ingest.turnstile import Allowances, Turnstile
 from intertie_ingest.wakeup import Wakeup
 
 _LOOK_SECONDS = 1.0
+_BURST_SECONDS = 0.25
+"""From message to message to the audit in a burst of deliveries."""
 _SNAPSHOT_KEY_HEAD = (
     "# Ingest seals the configuration that it keeps on disk with this key. It needs no copy: without it the\n"
     "# configuration comes from registry anew.\n"
@@ -91,6 +94,7 @@ def assemble(
         spool = Spool(spooled, Bounds(settings.spool_max_bytes, settings.spool_max_deliveries))
         drain = Drain(spool, spooled, store, outbox, wakeup, entries_of_drained)
         server.run_in_background("spool", drain.run)
+    pressure = Pressure()
     acceptor = Acceptor(
         store,
         snapshot,
@@ -103,9 +107,10 @@ def assemble(
         turnstile,
         greetings,
         spool,
+        pressure,
     )
     queue = QueueStore(database, tables, outbox, _crashed(snapshot))
-    leases = Leases(queue, SettlementStore(database, tables), snapshot, wakeup, server.stopping)
+    leases = Leases(queue, SettlementStore(database, tables), snapshot, wakeup, server.stopping, pressure)
 
     browse, cache = BrowseStore(database, tables), CacheWalk(database, tables)
     set_aside = SetAsideStore(database, tables, outbox)
@@ -122,7 +127,8 @@ def assemble(
     if settings.ingest_snapshot_file is not None:
         file = _snapshot_file(settings, settings.ingest_snapshot_file)
         server.run_in_background("configuration on disk", SnapshotKeeper(snapshot, file).run)
-    server.run_in_background("audit outbox", _once_ready(schema, lambda: outbox.drain(log.append, joined=True)))
+    drain_outbox = partial(outbox.drain, log.append, joined=True, rest=lambda: _BURST_SECONDS * pressure.is_high)
+    server.run_in_background("audit outbox", _once_ready(schema, drain_outbox))
     server.run_in_background("rejections", _once_ready(schema, rejections.run))
     server.run_in_background("handshakes", _once_ready(schema, greetings.run))
     retention = Retention(RetentionStore(database, tables), settings.ingest_body_days, settings.ingest_delivery_days)

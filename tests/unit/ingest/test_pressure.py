@@ -1,0 +1,61 @@
+"""When accepting has the process for itself: in bursts of large groups, and at no other time."""
+
+from intertie_ingest.pressure import Pressure
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def run(pressure: Pressure, clock: Clock, *, groups: int, size: int, work: float, gap: float) -> None:
+    """Groups of one size, one after the other."""
+    for _ in range(groups):
+        with pressure.accepting(size):
+            clock.now += work
+        clock.now += gap
+
+
+def test_large_groups_without_a_gap_are_a_burst_and_a_moment_after_it_all_is_as_before() -> None:
+    """Within half a second either way."""
+    clock = Clock()
+    pressure = Pressure(clock)
+    assert not pressure.is_high
+    run(pressure, clock, groups=20, size=40, work=0.01, gap=0.002)
+    assert not pressure.is_high
+    run(pressure, clock, groups=30, size=40, work=0.01, gap=0.002)
+    assert pressure.is_high
+    clock.now += 0.5
+    assert not pressure.is_high
+
+
+def test_a_stream_that_leaves_room_is_none_however_large_its_groups_are() -> None:
+    """Groups that the process works on for less than half of the time."""
+    clock = Clock()
+    pressure = Pressure(clock)
+    run(pressure, clock, groups=500, size=100, work=0.01, gap=0.012)
+    assert not pressure.is_high
+
+
+def test_slow_commits_of_small_groups_are_none() -> None:
+    """A slow disk has a group in work all the time, under whatever load."""
+    clock = Clock()
+    pressure = Pressure(clock)
+    run(pressure, clock, groups=500, size=5, work=0.02, gap=0.0)
+    assert not pressure.is_high
+
+
+def test_groups_that_overlap_count_once() -> None:
+    """The share is of time in which there is a group, not of their times added up."""
+    clock = Clock()
+    pressure = Pressure(clock)
+    for _ in range(500):
+        with pressure.accepting(40), pressure.accepting(40):
+            clock.now += 0.004
+        clock.now += 0.006
+    assert not pressure.is_high
