@@ -47,6 +47,8 @@ class PageRun:
         self._source_of = source_of
         self._lease = lease
         self._pace = pace
+        #: whether the last page was: the next one probably is, too
+        self._is_all_new = False
 
     async def read(self, took: Callable[[PageOutcome], None]) -> None:
         """Stores every page that is left, and tells of each; the configuration may change meanwhile.
@@ -123,9 +125,10 @@ class PageRun:
             cursor=None if field is None else self._cursor(page, prepared, is_ordered),
             cursor_field=field or "",
             cache_seconds=reading.synchronisation.cache_seconds,
+            is_probably_new=self._is_all_new,
         )
         outcome = await self._lease.stored(lambda: self._stores.pages.store(self._claim, stored))
-        self._run = outcome.run
+        self._run, self._is_all_new = outcome.run, outcome.is_all_new
         if outcome.is_cancel_requested:
             self._lease.stop(Halt.CANCEL)
         return outcome
