@@ -117,6 +117,24 @@ async def test_a_page_is_a_fixed_number_of_statements(ingest: Any, syncs: Syncs)
     assert len(lengths[0]) <= 12
 
 
+async def test_a_page_that_is_probably_new_is_not_asked_for_first(ingest: Any, syncs: Syncs) -> None:
+    """One that is not, after all, comes to what it comes to otherwise, and nothing of the first try stays."""
+    claim = await syncs.begin()
+    with statements(ingest) as sent:
+        outcome = await syncs.pages.store(claim, page(record("a", version="5"), record("b")))
+    lookups = sent.count("SELECT")
+    with statements(ingest) as sent:
+        outcome = await syncs.pages.store(claim, page(record("c"), record("d"), is_probably_new=True))
+    assert (counts(outcome), sent.count("SELECT")) == ((2, 0, 0, 0), lookups - 1)
+    mixed = [record("e"), record("a", "old", version="4"), record("b", 2), record("c"), record("f", fault=FAULT)]
+    outcome = await syncs.pages.store(claim, page(*mixed, is_probably_new=True))
+    assert (counts(outcome), outcome.is_all_new) == ((1, 1, 2, 1), False)
+    run = await syncs.runs.get(claim.run.run_id)
+    assert (run.pages, run.read, run.new, run.changed, run.unchanged, run.failed) == (3, 9, 5, 1, 2, 1)
+    assert [(await row(ingest, one)).revision for one in "abcdef"] == [1, 2, 1, 1, 1, 1]
+    assert (await row(ingest, "a")).data_json == record("a", version="5").data
+
+
 async def test_of_several_with_one_id_the_last_stands(ingest: Any, syncs: Syncs) -> None:
     """Unless it is an older version; one revision is written."""
     claim = await syncs.begin()

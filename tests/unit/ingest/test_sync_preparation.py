@@ -65,6 +65,26 @@ def test_what_is_no_record_is_a_failure_with_its_place() -> None:
     ]
 
 
+@pytest.mark.parametrize("options", [{}, {"apply": "every"}, {"external_id": "content"}, {"filter": "id > 1"}])
+def test_what_a_page_tells_of_its_records_is_as_good_as_reading_them(options: dict[str, Any]) -> None:
+    """Ids, versions and faults are the same; what is at fault is read for it."""
+    ids: list[Any] = [1, "größe", "", None, True, 2.5, "x" * 256, 7, 8, 9]
+    versions: list[Any] = [3, "2025-01-01T00:00:00+01:00", 1, 1, 1, 1, 1, None, [1], 1.5]
+    records = [json.dumps({"id": one, "v": version}).encode() for one, version in zip(ids, versions, strict=True)]
+    records.append(b'{"id": 10, "v": 1, "x": "' + b"x" * preparation.MOST_RECORD_BYTES + b'"}')
+    compiled = route(version_field="v", **options)
+    read = asyncio.run(prepare(Page(records, b"0"), compiled, 1))
+    known = {"id": [*ids, 10], "v": [*versions, 1]}
+    for some in (known, {"id": known["id"]}, {**known, "other": ids}):
+        assert asyncio.run(prepare(Page(records, b"0", known=some), compiled, 1)) == read
+
+
+def test_records_of_which_all_is_known_are_not_read() -> None:
+    """These bytes are no JSON; that nobody finds out."""
+    (one,) = asyncio.run(prepare(Page([b"?"], b"0", known={"id": [7]}), route(), 1)).records
+    assert (one.record.external_id, one.record.data, one.record.fault) == ("7", "?", None)
+
+
 def test_a_record_without_an_id_is_one_by_its_content_where_the_mapping_says_so() -> None:
     """The same bytes are the same record, in this run and the next."""
     first, second = prepared(b'{"a": 1}', b'{"a": 1}', external_id="content").records

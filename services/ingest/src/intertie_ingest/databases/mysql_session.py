@@ -91,7 +91,8 @@ class MySQLSession(Session):
                 repairs.append((index, moment))
             elif column[1] == JSON:
                 repairs.append((index, embedded))
-        return Encoder([column[0] for column in description], repairs)
+        is_flat = all(column[1] != JSON for column in description)
+        return Encoder([column[0] for column in description], repairs, is_flat=is_flat)
 
     async def fetch(self, most: int) -> Rows:
         rows: list[Sequence[Any]] = []

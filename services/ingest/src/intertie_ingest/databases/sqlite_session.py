@@ -54,7 +54,7 @@ class SQLiteSession(Session):
         values = _bound(arguments, statement.parameters)
         await self._driver._execute(lambda: sqlite_rules.limit_row(self._driver._conn, statement.sql, values))  # type: ignore[no-untyped-call]
         self._cursor = await self._driver.execute(statement.sql, values)
-        return Encoder([column[0] for column in self._cursor.description or ()])
+        return Encoder([column[0] for column in self._cursor.description or ()], is_flat=True)
 
     async def fetch(self, most: int) -> Rows:
         self._clock.start(self._seconds)  # what the rows' taker needs is not the statement's time

@@ -1,6 +1,6 @@
 """A table of an external database as the source of a sync."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from intertie_ingest.databases.position import Position
 from intertie_ingest.databases.reading import Budget
 from intertie_ingest.databases.session import Session
 from intertie_ingest.databases.statements import Statement
+from intertie_ingest.databases.taken_rows import PAGE_BYTES, TakenRows, Wide
 from intertie_ingest.databases.volume import MOST_BYTES, TooLarge
 from intertie_ingest.errors import ExternalRefused, ExternalTimedOut, NoSource, QueryFailed, QueryTimedOut
 from intertie_ingest.external import ExternalConnection
@@ -20,12 +21,7 @@ from intertie_ingest.syncs.source import Page, Range
 from intertie_mapping.synchronisation import Synchronisation
 
 _PAGE_SECONDS = 60.0
-_PAGE_BYTES = 8 * 1024 * 1024
-_RECORD_BYTES = 1024
-"""What a record takes beside its own bytes while its page is stored: of small ones that is nearly all."""
-
 _FETCHED_AT_ONCE = 1000
-_FIRST_FETCHED = 8
 
 
 class TableSource:
@@ -41,9 +37,12 @@ class TableSource:
         table: str,
         synchronisation: Synchronisation,
         external_id_field: str,
+        looked_at: Collection[str] = (),
     ) -> None:
+        """`looked_at`: columns whose values the pages give besides the records, where they have nothing to hide."""
         self._databases, self._connection, self._name = databases, connection, table
         self._synchronisation, self._external_id_field = synchronisation, external_id_field
+        self._looked_at = looked_at
 
     async def pages(self, wanted: Range, position: bytes | None) -> AsyncGenerator[Page, None]:
         """As `syncs.source.Source`: of a range in the order of the cursor, of all in the order of the key.
@@ -82,6 +81,7 @@ class TableSource:
             None if cursor is None else keyset.order_column(_found(table, cursor, "cursor_field")),
             wanted,
             self._synchronisation.page_size,
+            self._looked_at,
         )
 
     def _key(self, table: Table) -> tuple[list[Column], bool]:
@@ -108,6 +108,7 @@ class _Reader:
     cursor: OrderColumn | None
     wanted: Range
     page_size: int
+    looked_at: Collection[str]
 
     def __post_init__(self) -> None:
         self.is_range = self.wanted.start is not None or self.wanted.end is not None
@@ -146,7 +147,8 @@ class _Reader:
         if place.phase == "main" and place.upper is None:
             return Page([], place.dump(), is_last=True), place  # no row had a cursor when the run began
         order = self.key if place.phase == "unset" else self.order
-        records, last, is_end = await self._read(order, self._bounds(place), place.after)
+        taken = await self._read(order, self._bounds(place), place.after)
+        last, is_end = taken.last, taken.is_end
         behind = Position(place.phase, last if last is not None else place.after, place.upper)
         if is_end and place.phase == "unset":
             behind, is_end = Position("main", None, place.upper), False
@@ -155,7 +157,7 @@ class _Reader:
             cursor = CursorValue.of(last[0])
         elif place.phase == "all" and is_end:
             cursor = CursorValue.of(place.upper)
-        return Page(records, behind.dump(), cursor, is_end), behind
+        return Page(taken.records, behind.dump(), cursor, is_end, taken.known), behind
 
     def _bounds(self, place: Position) -> Bounds:
         match place.phase:
@@ -165,18 +167,15 @@ class _Reader:
                 return Bounds(self.cursor, is_unset=False, start=self.start, end=self.end, upper=place.upper)
         return Bounds() if self.wanted.with_unset else Bounds(self.cursor, is_unset=False)
 
-    async def _read(
-        self, order: Sequence[OrderColumn], bounds: Bounds, after: Sequence[Any] | None
-    ) -> tuple[list[bytes], tuple[Any, ...] | None, bool]:
-        """Records, the last one's values of the order, and whether nothing comes behind them."""
+    async def _read(self, order: Sequence[OrderColumn], bounds: Bounds, after: Sequence[Any] | None) -> TakenRows:
         statement, arguments = self.keyset.page(order, bounds, after, self.limit)
-        taken = _Taken(order, self.limit)
+        taken = TakenRows(order, self.limit, self.looked_at)
         try:
             async with self.databases.session(self.connection, tidy=False) as session:
                 await taken.take(session, statement, arguments, self._seconds)
                 if taken.last is not None and not taken.is_end:
                     await self._check_border(session, order, taken.last)
-        except (_Wide, TooLarge) as cut:
+        except (Wide, TooLarge) as cut:
             if not taken.records and isinstance(cut, TooLarge):
                 if self.limit == 1:
                     raise NoSource(f"the table has a row larger than {MOST_BYTES // 2**20} MiB") from None
@@ -186,8 +185,8 @@ class _Reader:
                 await self._check_border(session, order, taken.last or ())
         if taken.records:
             # As many rows as fit, by what the last ones needed: a page that is cut costs the connection.
-            self.limit = min(self.page_size, max(1, _PAGE_BYTES * len(taken.records) // (2 * max(taken.size, 1))))
-        return taken.records, taken.last, taken.is_end
+            self.limit = min(self.page_size, max(1, PAGE_BYTES * len(taken.records) // (2 * max(taken.size, 1))))
+        return taken
 
     async def _check_border(self, session: Session, order: Sequence[OrderColumn], last: Sequence[Any]) -> None:
         """Raises NoSource when the last row is not the only one of its key: the next page would skip the others."""
@@ -201,54 +200,6 @@ class _Reader:
     @property
     def _seconds(self) -> float:
         return _PAGE_SECONDS
-
-
-class _Wide(Exception):
-    """A page of so wide rows that it was cut; the session has more of them on their way."""
-
-
-class _Taken:
-    """What a page's statement gave."""
-
-    def __init__(self, order: Sequence[OrderColumn], limit: int) -> None:
-        self._order, self._limit = order, limit
-        self.records: list[bytes] = []
-        self.last: tuple[Any, ...] | None = None
-        self.size = 0
-        self.is_end = False
-
-    async def take(self, session: Session, statement: Statement, arguments: Sequence[Any], seconds: float) -> None:
-        """Reads the rows. Raises _Wide when memory's share of them is full."""
-        budget = Budget(seconds)
-        encoder = await budget.spend(session.begin(statement, arguments, seconds))
-        extras = sum(column.is_extra for column in self._order)
-        places = self._places(encoder.names, extras)
-        most = _FIRST_FETCHED
-        while rows := await budget.spend(session.fetch(most)):
-            self.last = tuple(rows[-1][place] for place in places)
-            shown = encoder.without_last(extras) if extras else encoder
-            encoded = shown.encode([row[: len(row) - extras] for row in rows] if extras else rows)
-            self.records += encoded
-            self.size += sum(map(len, encoded)) + _RECORD_BYTES * len(encoded)
-            if self.size > _PAGE_BYTES:
-                raise _Wide
-            room = (_PAGE_BYTES - self.size) * len(self.records) // self.size
-            most = max(1, min(_FETCHED_AT_ONCE, 8 * most, room))
-        await budget.spend(session.finish())
-        self.is_end = len(self.records) < self._limit
-
-    def _places(self, names: Sequence[str], extras: int) -> list[int]:
-        """Where in a row the values of the order stand."""
-        places, extra = [], len(names) - extras
-        for column in self._order:
-            if column.is_extra:
-                places.append(extra)
-                extra += 1
-            elif column.name in names:
-                places.append(names.index(column.name))
-            else:
-                raise NoSource(f"the table shows no column {column.name}")
-        return places
 
 
 async def _all(session: Session, statement: Statement, arguments: Sequence[Any], seconds: float) -> list[Sequence[Any]]:

@@ -12,6 +12,9 @@ from typing import Any
 
 import orjson
 
+from intertie_mapping.documents import parse_value
+from intertie_mapping.values import JsonValue
+
 _OPTIONS = orjson.OPT_UTC_Z
 _MOST_DIGITS = 1000
 _MOMENT_OF_INFINITY = {
@@ -29,18 +32,23 @@ Repair = Callable[[Any], Any]
 class Encoder:
     """Makes JSON objects of the rows of one result."""
 
-    def __init__(self, columns: Sequence[str], repairs: Sequence[tuple[int, Repair]] = ()) -> None:
+    def __init__(
+        self, columns: Sequence[str], repairs: Sequence[tuple[int, Repair]] = (), *, is_flat: bool = False
+    ) -> None:
         """Args:
         columns: their names, in order. A name that comes again gets `_2`, `_3`, so that no value is lost.
         repairs: for the column of this index a function of its values, for what their Python type does not say.
+        is_flat: whether the database has nothing but texts and numbers of 1,000 digits at most, whatever it calls them.
         """
         self.names = unique_names(columns)
+        self.is_flat = is_flat
         self._repairs = tuple(repairs)
 
     def without_last(self, number: int) -> "Encoder":
         """The same for rows without their last columns."""
         kept = len(self.names) - number
-        return Encoder(self.names[:kept], [repair for repair in self._repairs if repair[0] < kept])
+        repairs = [repair for repair in self._repairs if repair[0] < kept]
+        return Encoder(self.names[:kept], repairs, is_flat=self.is_flat)
 
     def encode(self, rows: Sequence[Sequence[Any]]) -> list[bytes]:
         """Each row as a JSON object."""
@@ -52,6 +60,15 @@ class Encoder:
         except TypeError:
             # An integer beyond 64 bits or a text that is no Unicode is in one of them: orjson asks nobody about those.
             return [self._careful(row) for row in rows]
+
+    def column(self, name: str, rows: Sequence[Sequence[Any]]) -> list[JsonValue]:
+        """What reading the rows' JSON gives under the name of one of the columns."""
+        place = self.names.index(name)
+        cells = [row[place] for row in rows]
+        for index, repair in self._repairs:
+            if index == place:
+                cells = [None if cell is None else repair(cell) for cell in cells]
+        return [cell if _is_plain(cell) else as_read(cell) for cell in cells]
 
     def _repaired(self, row: Sequence[Any]) -> list[Any]:
         values = list(row)
@@ -68,6 +85,16 @@ class Encoder:
 def _dumped(values: dict[str, Any]) -> bytes:
     # Copied: orjson keeps the room that it wrote in, of four kilobytes and more, behind however small an object.
     return memoryview(orjson.dumps(values, default=plain, option=_OPTIONS)).tobytes()
+
+
+def _is_plain(value: Any) -> bool:
+    kind = type(value)
+    return kind is int or (kind is str and value.isascii())
+
+
+def as_read(value: Any) -> JsonValue:
+    """What reading the JSON of a value gives."""
+    return parse_value(orjson.dumps(careful(value), default=plain, option=_OPTIONS).decode())
 
 
 def unique_names(columns: Sequence[str]) -> tuple[str, ...]:

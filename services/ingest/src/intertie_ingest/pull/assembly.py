@@ -36,6 +36,7 @@ from intertie_ingest.syncs.cursor_store import CursorStore
 from intertie_ingest.syncs.engine import Engine
 from intertie_ingest.syncs.entry_convert import entry_of_run
 from intertie_ingest.syncs.page_store import PageStore
+from intertie_ingest.syncs.preparation import looked_at
 from intertie_ingest.syncs.reports import Reports
 from intertie_ingest.syncs.run_browse_store import RunBrowseStore
 from intertie_ingest.syncs.run_store import RunStore
@@ -114,7 +115,9 @@ def _add_syncs(
         if connection.is_api:
             return EndpointSource(apis, connection, mapping.source_table, synchronisation)
         external_id_field = mapping.plan.configuration.external_id_field if mapping.plan is not None else "id"
-        return TableSource(databases, connection, mapping.source_table, synchronisation, external_id_field)
+        known = None if mapping.plan is None else looked_at(mapping.plan)
+        table = mapping.source_table
+        return TableSource(databases, connection, table, synchronisation, external_id_field, known or ())
 
     announcements = Announcements(QueueClient(ingest).announce)
     reports = Reports(registry.report_sync)

@@ -188,6 +188,8 @@ class StoredPage:
     cursor_field: str = ""
     #: how long the records count as fresh; None: until they are read again
     cache_seconds: int | None = None
+    #: whether the cache probably knows none of the records: then it is not asked first
+    is_probably_new: bool = False
 
     @property
     def read(self) -> int:
@@ -210,6 +212,11 @@ class PageOutcome:
     def released(self) -> int:
         """How many records there are for mapper now."""
         return self.new + self.changed
+
+    @property
+    def is_all_new(self) -> bool:
+        """Whether the cache knew none of the page's records."""
+        return self.new > 0 and not self.changed and not self.unchanged and not self.failed
 
     @property
     def is_cancel_requested(self) -> bool:

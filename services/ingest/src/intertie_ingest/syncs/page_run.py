@@ -2,61 +2,30 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from intertie_chassis.errors import InvalidArgument
 from intertie_ingest import errors
-from intertie_ingest.configuration import CompiledMapping
-from intertie_ingest.external import ExternalConnection
-from intertie_ingest.pull.configuration import PullConfiguration, PullMapping
+from intertie_ingest.pull.configuration import PullConfiguration
 from intertie_ingest.syncs.bookmark import Bookmark
 from intertie_ingest.syncs.cursors import CursorValue, largest
-from intertie_ingest.syncs.model import Claim, Mode, PageOutcome, Run, StoredPage
-from intertie_ingest.syncs.preparation import Prepared, prepare
+from intertie_ingest.syncs.model import Claim, Mode, PageOutcome, StoredPage
+from intertie_ingest.syncs.preparation import Prepared
 from intertie_ingest.syncs.ranges import range_of
 from intertie_ingest.syncs.reading import read_ahead
+from intertie_ingest.syncs.ready_pages import Reading, ReadyPage, ReadyPages, cursor_field
 from intertie_ingest.syncs.run_lease import Halt, Pace, RunLease
 from intertie_ingest.syncs.source import Page, Range
-from intertie_ingest.syncs.sources import SourceOf, connection_of, fingerprint, mapping_of
+from intertie_ingest.syncs.sources import SourceOf
 from intertie_ingest.syncs.stores import Stores
-from intertie_mapping.synchronisation import Synchronisation
 
 TRANSIENT = (errors.ExternalUnavailable, errors.ExternalTimedOut, errors.QueryTimedOut)
 
 _AHEAD, _BACK = timedelta(days=2), timedelta(days=1)
 
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What is read, and how, by the configuration of a moment."""
-
-    mapping: PullMapping
-    synchronisation: Synchronisation
-    connection: ExternalConnection
-
-    @property
-    def source(self) -> str:
-        """Tells this source from others."""
-        return fingerprint(self.connection, self.mapping, self.synchronisation)
-
-    @property
-    def route(self) -> CompiledMapping:
-        """Where its records go."""
-        return self.mapping.route
-
-
-def reading_of(configuration: PullConfiguration, run: Run) -> Reading:
-    """What a run reads. Raises why it can read nothing, for people."""
-    system, mapping = mapping_of(configuration, run)
-    if mapping.synchronisation is None or mapping.plan is None:
-        raise InvalidArgument(mapping.problem or None, reason="INVALID_MAPPING")
-    connection = connection_of(system, mapping, mapping.synchronisation)
-    return Reading(mapping, mapping.synchronisation, connection)
 
 
 class PageRun:
@@ -78,6 +47,8 @@ class PageRun:
         self._source_of = source_of
         self._lease = lease
         self._pace = pace
+        #: whether the last page was: the next one probably is, too
+        self._is_all_new = False
 
     async def read(self, took: Callable[[PageOutcome], None]) -> None:
         """Stores every page that is left, and tells of each; the configuration may change meanwhile.
@@ -102,22 +73,31 @@ class PageRun:
 
     async def _read_source(self, took: Callable[[PageOutcome], None]) -> bool:
         """Whether all is read; False when the source is another one since, which has to be read from its beginning."""
-        reading = reading_of(self._configuration(), self._run)
+        reading = self._reading()
         wanted, bookmark = await self._begin(reading)
         if bookmark.is_end:
             return True
         source = self._source_of(reading.connection, reading.mapping, reading.synchronisation)
-        async with aclosing(read_ahead(source.pages(wanted, bookmark.at))) as pages:
+        ready = ReadyPages(source, self._run, self._reading)
+        async with aclosing(read_ahead(ready.pages(wanted, bookmark.at))) as pages:
             while True:
                 self._lease.check()
                 page = await self._lease.unless_halted(_next(pages))
                 # Between two pages the mapping may have gone, or become another: what is stored is by the present one.
-                now = reading_of(self._configuration(), self._run)
+                now = self._reading()
                 if now.source != reading.source:
                     return False
+                if page is None:
+                    # A source that just ends has had its last page.
+                    page = await ready.ready(Page((), b"", is_last=True), now)
+                elif page.mapping is not now.mapping:
+                    page = await self._lease.unless_halted(ready.ready(page.page, now))
                 took(await self._store(page, now, source.is_ordered, bookmark))
                 if page.is_last:
                     return True
+
+    def _reading(self) -> Reading:
+        return Reading.of(self._configuration(), self._run)
 
     async def _begin(self, reading: Reading) -> tuple[Range, Bookmark]:
         """What to read, and where to go on."""
@@ -133,11 +113,8 @@ class PageRun:
             return wanted, Bookmark(reading.source, wanted.start)
         return replace(wanted, start=bookmark.start), bookmark
 
-    async def _store(self, page: Page, reading: Reading, is_ordered: bool, bookmark: Bookmark) -> PageOutcome:
-        field = None if self._run.mode is Mode.BACKFILL else reading.synchronisation.cursor_field
-        # The values in the records count only where the source does not say itself what may be kept.
-        looked_at = None if is_ordered else field
-        prepared = await self._lease.unless_halted(prepare(page, reading.route, self._run.system_id, looked_at))
+    async def _store(self, ready: ReadyPage, reading: Reading, is_ordered: bool, bookmark: Bookmark) -> PageOutcome:
+        page, prepared, field = ready.page, ready.prepared, cursor_field(self._run, reading)
         behind = replace(bookmark, at=page.position, is_end=page.is_last)
         stored = StoredPage(
             records=prepared.records,
@@ -148,9 +125,10 @@ class PageRun:
             cursor=None if field is None else self._cursor(page, prepared, is_ordered),
             cursor_field=field or "",
             cache_seconds=reading.synchronisation.cache_seconds,
+            is_probably_new=self._is_all_new,
         )
         outcome = await self._lease.stored(lambda: self._stores.pages.store(self._claim, stored))
-        self._run = outcome.run
+        self._run, self._is_all_new = outcome.run, outcome.is_all_new
         if outcome.is_cancel_requested:
             self._lease.stop(Halt.CANCEL)
         return outcome
@@ -188,6 +166,5 @@ def not_beyond(cursor: CursorValue, moment: datetime | None) -> CursorValue:
     return began if cursor.kind == "datetime" else CursorValue("date", began.value.date())
 
 
-async def _next(pages: AsyncGenerator[Page, None]) -> Page:
-    """The next page; a source that just ends has had its last one."""
-    return await anext(pages, None) or Page((), b"", is_last=True)
+async def _next(pages: AsyncGenerator[ReadyPage, None]) -> ReadyPage | None:
+    return await anext(pages, None)

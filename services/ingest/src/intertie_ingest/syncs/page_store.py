@@ -1,6 +1,8 @@
 """The commit of a page: what it changes in the cache and what the run says of it, in one transaction.
 
-The statements are as many for a small page as for a large one, but for one more pair a 1000 records.
+The statements are as many for a small page as for a large one, but for one more pair a 1000 records. Where the page
+before was all new, this one is written as if it were, too: the cache's key refuses what is not, and only then it is
+asked. Asking first for what is not there was an eighth of what a new record cost.
 """
 
 from collections.abc import Sequence
@@ -113,9 +115,10 @@ class PageStore:
             try:
                 return await self._database.transaction(work, timeout=_SECONDS)
             except exc.SQLAlchemyError as error:
-                # Another process has just written one of the records; reading again shows it.
+                # Not all is new, or another process has just written one of the records; reading shows it.
                 if not database_errors.is_duplicate_key(error):
                     raise
+                page = replace(page, is_probably_new=False)
         raise Unavailable(
             "the records of the page change too fast; try again", reason="STORE_UNAVAILABLE", retry_after=1
         ) from Clash()
@@ -125,7 +128,8 @@ class PageStore:
         keys = {(row.system_id, one.record.mapping_id, one.record.external_id) for one in page.records}
         # What cannot be stored has not vanished: the state that the cache has of it was seen, too.
         unstored = {(row.system_id, row.mapping_id, one.external_id) for one in page.failures if one.external_id}
-        cached = await self._states.cached(connection, keys | unstored)
+        is_asked = unstored or not page.is_probably_new
+        cached = await self._states.cached(connection, keys | unstored) if is_asked else {}
         folded = fold_page(row.run_id, row.system_id, page.records, cached)
         folded.seen.extend(cached[key].id for key in unstored - keys if key in cached)
         writing = _Writing(row, page, now)

@@ -1,21 +1,32 @@
-"""Reads one page ahead: the next one is fetched while the present one is stored, and only these two are held."""
+"""Works one page ahead: the next one is made ready while the present one is stored, and only these two are held."""
 
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-
-from intertie_ingest.syncs.source import Page
+from typing import Protocol, TypeVar
 
 _CLOSING_SECONDS = 0.2
 
 
-async def read_ahead(pages: AsyncGenerator[Page, None]) -> AsyncGenerator[Page, None]:
+class OneOfSome(Protocol):
+    """What comes one after the other."""
+
+    @property
+    def is_last(self) -> bool:
+        """Whether nothing comes behind it."""
+        ...
+
+
+T = TypeVar("T", bound=OneOfSome)
+
+
+async def read_ahead(pages: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
     """The same pages, ending with the last one; a page is asked for when the one before it is taken.
 
     Closing this closes the source, whatever it waits for. Raises what the source raises, after the pages before it.
     """
     # A task of its own opens, reads and closes the source: drivers may tie what they hold to the task that they are in.
-    turn, read = asyncio.Semaphore(1), asyncio.Queue[Page | Exception | None]()
+    turn, read = asyncio.Semaphore(1), asyncio.Queue[T | Exception | None]()
     reader = asyncio.create_task(_read(pages, turn, read), name="sync: reads ahead")
     try:
         while True:
@@ -36,7 +47,7 @@ async def read_ahead(pages: AsyncGenerator[Page, None]) -> AsyncGenerator[Page, 
 
 
 async def _read(
-    pages: AsyncGenerator[Page, None], turn: asyncio.Semaphore, read: "asyncio.Queue[Page | Exception | None]"
+    pages: AsyncGenerator[T, None], turn: asyncio.Semaphore, read: "asyncio.Queue[T | Exception | None]"
 ) -> None:
     try:
         async with aclosing(pages):

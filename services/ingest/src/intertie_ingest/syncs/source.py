@@ -1,10 +1,11 @@
 """What a run reads: pages of records, each with the place behind it, from which another process can go on."""
 
-from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from intertie_ingest.syncs.cursors import CursorValue
+from intertie_mapping.values import JsonValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,9 @@ class Page:
     cursor: CursorValue | None = None
     #: whether nothing comes behind it
     is_last: bool = False
+    #: by name, of members of the records, exactly what reading each record gives. Who looks at no other members need
+    #: not read the records: nothing in them can be at fault. Empty: they have to be read
+    known: Mapping[str, Sequence[JsonValue]] = field(default_factory=dict)
 
 
 class Source(Protocol):
