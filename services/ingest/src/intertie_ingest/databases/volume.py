@@ -17,7 +17,13 @@ class TooLarge(Exception):
 
 def weight(row: Sequence[Any]) -> int:
     """The size of a row's texts and bytes, which is what makes rows large."""
-    return sum(len(value) for value in row if isinstance(value, str | bytes))
+    # Of each row that is read: a generator and isinstance take three times as long.
+    size = 0
+    for value in row:
+        kind = type(value)
+        if kind is str or kind is bytes:
+            size += len(value)
+    return size
 
 
 class Meter:

@@ -125,13 +125,15 @@ class PageStore:
 
     async def _store(self, connection: AsyncConnection, claim: Claim, page: StoredPage, now: datetime) -> PageOutcome:
         row = await self._runs.fenced(connection, claim.run.run_id, claim.token)
-        keys = {(row.system_id, one.record.mapping_id, one.record.external_id) for one in page.records}
         # What cannot be stored has not vanished: the state that the cache has of it was seen, too.
         unstored = {(row.system_id, row.mapping_id, one.external_id) for one in page.failures if one.external_id}
-        is_asked = unstored or not page.is_probably_new
-        cached = await self._states.cached(connection, keys | unstored) if is_asked else {}
-        folded = fold_page(row.run_id, row.system_id, page.records, cached)
-        folded.seen.extend(cached[key].id for key in unstored - keys if key in cached)
+        if unstored or not page.is_probably_new:
+            keys = {(row.system_id, one.record.mapping_id, one.record.external_id) for one in page.records}
+            cached = await self._states.cached(connection, keys | unstored)
+            folded = fold_page(row.run_id, row.system_id, page.records, cached)
+            folded.seen.extend(cached[key].id for key in unstored - keys if key in cached)
+        else:
+            folded = fold_page(row.run_id, row.system_id, page.records, {})
         writing = _Writing(row, page, now)
         await self._states.write(connection, writing.states(folded))
         if folded.endings:

@@ -51,13 +51,12 @@ async def prepare(page: Page, route: CompiledMapping, system_id: int, cursor_fie
     It is read for that only where the page does not tell all that the mapping looks at. Raises CursorMismatch when the
     values of `cursor_field` have no order between them.
     """
-    prepared, cursor_of, patience = Prepared(), _cursor_reader(cursor_field), Patience()
-    turned = time.monotonic()
+    prepared, cursor_of = Prepared(), _cursor_reader(cursor_field)
+    wants, turned = partial(Patience().wants, system_id), time.monotonic()
     glances = _glances(page, route) if cursor_field is None else repeat(None)
     for position, (raw, glance) in enumerate(zip(page.records, glances, strict=False), 1):
         if position % RECORDS_A_PATIENCE == 0:
-            patience = Patience()
-        wants = partial(patience.wants, system_id)
+            wants = partial(Patience().wants, system_id)
         if glance is None or not _one_at_a_glance(position, raw, glance, route, wants, prepared):
             _one(position, raw, route, wants, cursor_of, prepared)
         if time.monotonic() - turned > _TURN_SECONDS:
