@@ -7,6 +7,7 @@ be sent twice, never less than once, so receivers recognise what they have. Any 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from datetime import timedelta
 
 import structlog
 from sqlalchemy import (
@@ -95,12 +96,20 @@ class Outbox:
         """Says that a transaction with a message has committed, so that it is sent now and not at the next poll."""
         self._woken.set()
 
-    async def drain(self, send: Send, *, joined: bool = False, rest: Callable[[], float] | None = None) -> None:
+    async def drain(
+        self,
+        send: Send,
+        *,
+        joined: bool = False,
+        rest: Callable[[], float] | None = None,
+        left_for: float = 0.0,
+    ) -> None:
         """Sends what is there and what comes, in the order of writing, until cancelled; for `run_in_background`.
 
         `joined`: several messages may go as one, their bytes one after the other. For protobuf messages of nothing but
         repeated fields that is the one message with the items of all. `rest`: says before each batch how many seconds
-        it is to wait, so that more go together.
+        it is to wait, so that more go together. `left_for`: only once the oldest has been there for so many seconds,
+        since another process sends them too: two that send at once send everything twice.
 
         `send` returns when the receiver has the message for good. When it raises, the messages wait and are tried again
         after at most 5 s. One that the receiver refuses for itself (InvalidArgument and the like) is logged loudly,
@@ -111,7 +120,7 @@ class Outbox:
             if rest is not None and (seconds := rest()) > 0:
                 await asyncio.sleep(seconds)
             try:
-                sent = await self.drain_once(send, joined=joined)
+                sent = await self.drain_once(send, joined=joined, left_for=left_for)
             except IntertieError as error:
                 _log.warning("outbox waits", table=self._table.name, reason=error.reason, cause=error.message)
                 await asyncio.sleep(pause)
@@ -121,7 +130,7 @@ class Outbox:
             if not sent:
                 await self._wait()
 
-    async def drain_once(self, send: Send, *, joined: bool = False) -> int:
+    async def drain_once(self, send: Send, *, joined: bool = False, left_for: float = 0.0) -> int:
         """Sends at most one batch; gives how many messages were sent and deleted.
 
         Raises what `send` raised (what was sent before is deleted all the same) and Unavailable from the store.
@@ -133,6 +142,8 @@ class Outbox:
         if self._refused:
             query = query.where(self._table.c.id.not_in(list(self._refused)))
         async with self._database.read() as connection:
+            if left_for and not await self._waits_for(connection, left_for):
+                return 0
             rows = [(int(row.id), bytes(row.payload)) for row in await connection.execute(query)]
         done: list[int] = []
         try:
@@ -142,6 +153,12 @@ class Outbox:
             if done:
                 await self._delete(done)
         return len(done)
+
+    async def _waits_for(self, connection: AsyncConnection, seconds: float) -> bool:
+        """Whether the oldest message has been there for so long."""
+        oldest = select(self._table.c.created_at).order_by(self._table.c.id).limit(1)
+        written_at = await connection.scalar(oldest)
+        return written_at is not None and written_at <= utc_now() - timedelta(seconds=seconds)
 
     async def _send(self, rows: Sequence[tuple[int, bytes]], send: Send, done: list[int]) -> None:
         """Sends these as one message; if it is refused, each by itself."""

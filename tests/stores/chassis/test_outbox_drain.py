@@ -3,12 +3,14 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
-from sqlalchemy import MetaData, Table, func, select
+from sqlalchemy import MetaData, Table, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.testing import capture_logs
 
+from intertie_chassis.clock import utc_now
 from intertie_chassis.database import Database
 from intertie_chassis.errors import InvalidArgument, Unavailable
 from intertie_chassis.outbox import Outbox, outbox_table
@@ -193,3 +195,26 @@ async def test_replicas_that_drain_together_lose_nothing(database: Database, dat
     await asyncio.gather(*drains, return_exceptions=True)
     assert set(received) == set(written)
     await other.close()
+
+
+async def test_what_another_process_sends_is_sent_only_once_it_was_left_for_long(
+    database: Database, table: Table
+) -> None:
+    """The oldest message decides: where it waits, the other one is away."""
+    outbox = Outbox(database, table)
+    sent: list[bytes] = []
+
+    async def send(payload: bytes) -> None:
+        sent.append(payload)
+
+    await outbox.post(b"first")
+    await outbox.post(b"second")
+    assert await outbox.drain_once(send, left_for=60) == 0
+    early = utc_now() - timedelta(seconds=61)
+
+    async def age(connection: AsyncConnection) -> None:
+        await connection.execute(update(table).where(table.c.payload == b"first").values(created_at=early))
+
+    await database.transaction(age)
+    assert await outbox.drain_once(send, left_for=60) == 2
+    assert sent == [b"first", b"second"]

@@ -50,8 +50,8 @@ from intertie_ingest.turnstile import Allowances, Turnstile
 from intertie_ingest.wakeup import Wakeup
 
 _LOOK_SECONDS = 1.0
-_BURST_SECONDS = 0.25
-"""From message to message to the audit in a burst of deliveries."""
+_BURST_SECONDS = 2.0
+"""From message to message to the audit in a burst of deliveries: each holds some thousand entries."""
 _SNAPSHOT_KEY_HEAD = (
     "# Ingest seals the configuration that it keeps on disk with this key. It needs no copy: without it the\n"
     "# configuration comes from registry anew.\n"

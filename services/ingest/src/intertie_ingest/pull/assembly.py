@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from intertie_chassis.clients import Channel
@@ -49,6 +50,8 @@ from intertie_ingest.tables import Tables
 from intertie_mapping.synchronisation import Synchronisation
 
 _LOOK_SECONDS = 1.0
+_LEFT_SECONDS = 30.0
+"""The accepting process sends what either of them tells the audit; after so long it is away."""
 _KEEP_SECONDS = 30.0
 _PRUNE_SECONDS = 3600.0
 _OWNERS = ("registry", "ingest", "audit", "target")
@@ -95,7 +98,9 @@ def assemble(
     server.run_in_background("audit entries", journal.run)
     server.tell_denials(lambda denials: outbox.post(entries_of_denials(denials)))
     log = AuditClient(audit)
-    server.run_in_background("audit outbox", _once_ready(schema, lambda: outbox.drain(log.append, joined=True)))
+    server.run_in_background(
+        "audit outbox", _once_ready(schema, partial(outbox.drain, log.append, joined=True, left_for=_LEFT_SECONDS))
+    )
 
 
 def _add_syncs(
