@@ -47,6 +47,7 @@ _POLL_SECONDS = 1.0
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
 _REFUSED_PAUSE = 60.0
+_LEFT_SECONDS = 30.0
 _REFUSALS = (InvalidArgument, AlreadyExists, FailedPrecondition, Internal)
 """What a receiver answers to one message that it will not take; anything else concerns them all."""
 
@@ -69,18 +70,26 @@ def outbox_table(metadata: MetaData, name: str) -> Table:
 class Outbox:
     """The outbox in one table of one database."""
 
-    def __init__(self, database: Database, table: Table) -> None:
+    def __init__(self, database: Database, table: Table, *, is_shared: bool = False) -> None:
+        """`is_shared`: another process sends all messages of the table. This one sends its own, and what has
+        been left for half a minute: two that send everything send everything twice.
+        """
         self._database = database
         self._table = table
         self._insert = ManyRows(insert(table), ["batch_id", "payload", "created_at"])
         self._woken = asyncio.Event()
         self._refused: dict[int, float] = {}
+        self._is_shared = is_shared
+        self._own: dict[str, float] = {}
+        """Where it is shared, what this process wrote, and until when that may be looked for."""
 
     async def append(self, connection: AsyncConnection, payload: bytes) -> str:
         """Writes a message within the caller's transaction; gives its batch id."""
         batch_id = new_ulid()
         row = {"batch_id": batch_id, "payload": payload, "created_at": utc_now()}
         await self._insert.execute(connection, [row])
+        if self._is_shared:
+            self._own[batch_id] = time.monotonic() + _LEFT_SECONDS
         return batch_id
 
     async def post(self, payload: bytes) -> None:
@@ -102,14 +111,12 @@ class Outbox:
         *,
         joined: bool = False,
         rest: Callable[[], float] | None = None,
-        left_for: float = 0.0,
     ) -> None:
         """Sends what is there and what comes, in the order of writing, until cancelled; for `run_in_background`.
 
         `joined`: several messages may go as one, their bytes one after the other. For protobuf messages of nothing but
         repeated fields that is the one message with the items of all. `rest`: says before each batch how many seconds
-        it is to wait, so that more go together. `left_for`: only once the oldest has been there for so many seconds,
-        since another process sends them too: two that send at once send everything twice.
+        it is to wait, so that more go together.
 
         `send` returns when the receiver has the message for good. When it raises, the messages wait and are tried again
         after at most 5 s. One that the receiver refuses for itself (InvalidArgument and the like) is logged loudly,
@@ -120,7 +127,7 @@ class Outbox:
             if rest is not None and (seconds := rest()) > 0:
                 await asyncio.sleep(seconds)
             try:
-                sent = await self.drain_once(send, joined=joined, left_for=left_for)
+                sent = await self.drain_once(send, joined=joined)
             except IntertieError as error:
                 _log.warning("outbox waits", table=self._table.name, reason=error.reason, cause=error.message)
                 await asyncio.sleep(pause)
@@ -130,7 +137,7 @@ class Outbox:
             if not sent:
                 await self._wait()
 
-    async def drain_once(self, send: Send, *, joined: bool = False, left_for: float = 0.0) -> int:
+    async def drain_once(self, send: Send, *, joined: bool = False) -> int:
         """Sends at most one batch; gives how many messages were sent and deleted.
 
         Raises what `send` raised (what was sent before is deleted all the same) and Unavailable from the store.
@@ -138,12 +145,13 @@ class Outbox:
         self._woken.clear()
         now = time.monotonic()
         self._refused = {row: until for row, until in self._refused.items() if until > now}
+        self._own = {batch: until for batch, until in self._own.items() if until > now}
         query = select(self._table.c.id, self._table.c.payload).order_by(self._table.c.id).limit(_BATCH)
         if self._refused:
             query = query.where(self._table.c.id.not_in(list(self._refused)))
         async with self._database.read() as connection:
-            if left_for and not await self._waits_for(connection, left_for):
-                return 0
+            if self._is_shared and not await self._is_left(connection):
+                query = query.where(self._table.c.batch_id.in_(list(self._own)))
             rows = [(int(row.id), bytes(row.payload)) for row in await connection.execute(query)]
         done: list[int] = []
         try:
@@ -154,11 +162,11 @@ class Outbox:
                 await self._delete(done)
         return len(done)
 
-    async def _waits_for(self, connection: AsyncConnection, seconds: float) -> bool:
-        """Whether the oldest message has been there for so long."""
+    async def _is_left(self, connection: AsyncConnection) -> bool:
+        """Whether the oldest message has been there for so long that whoever else sends them must be away."""
         oldest = select(self._table.c.created_at).order_by(self._table.c.id).limit(1)
         written_at = await connection.scalar(oldest)
-        return written_at is not None and written_at <= utc_now() - timedelta(seconds=seconds)
+        return written_at is not None and written_at <= utc_now() - timedelta(seconds=_LEFT_SECONDS)
 
     async def _send(self, rows: Sequence[tuple[int, bytes]], send: Send, done: list[int]) -> None:
         """Sends these as one message; if it is refused, each by itself."""

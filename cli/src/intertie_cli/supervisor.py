@@ -14,7 +14,7 @@ PARTS = (
     Part("registry"),
     Part("audit", niceness=10),
     Part("ingest"),
-    Part("pull", niceness=10, runs="intertie_ingest.pull"),
+    Part("pull", niceness=5, runs="intertie_ingest.pull"),
     Part("mapper", niceness=10),
     Part("gateway"),
 )

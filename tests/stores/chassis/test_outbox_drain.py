@@ -197,24 +197,27 @@ async def test_replicas_that_drain_together_lose_nothing(database: Database, dat
     await other.close()
 
 
-async def test_what_another_process_sends_is_sent_only_once_it_was_left_for_long(
+async def test_of_an_outbox_that_another_process_drains_its_own_messages_are_sent_and_what_is_left(
     database: Database, table: Table
 ) -> None:
-    """The oldest message decides: where it waits, the other one is away."""
-    outbox = Outbox(database, table)
+    """What the other one wrote is sent once the oldest has waited for long."""
+    other, shared = Outbox(database, table), Outbox(database, table, is_shared=True)
     sent: list[bytes] = []
 
     async def send(payload: bytes) -> None:
         sent.append(payload)
 
-    await outbox.post(b"first")
-    await outbox.post(b"second")
-    assert await outbox.drain_once(send, left_for=60) == 0
+    await other.post(b"first")
+    assert await shared.drain_once(send) == 0
+    await shared.post(b"own")
+    await other.post(b"second")
+    assert await shared.drain_once(send) == 1
+    assert await shared.drain_once(send) == 0
     early = utc_now() - timedelta(seconds=61)
 
     async def age(connection: AsyncConnection) -> None:
         await connection.execute(update(table).where(table.c.payload == b"first").values(created_at=early))
 
     await database.transaction(age)
-    assert await outbox.drain_once(send, left_for=60) == 2
-    assert sent == [b"first", b"second"]
+    assert await shared.drain_once(send) == 2
+    assert sent == [b"own", b"first", b"second"]

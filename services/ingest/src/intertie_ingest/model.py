@@ -222,7 +222,7 @@ class RecordEnding:
     fault: Fault | None = None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Reference:
     """Where a record of a delivery went in the cache."""
 

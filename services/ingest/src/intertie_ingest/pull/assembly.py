@@ -50,8 +50,6 @@ from intertie_ingest.tables import Tables
 from intertie_mapping.synchronisation import Synchronisation
 
 _LOOK_SECONDS = 1.0
-_LEFT_SECONDS = 30.0
-"""The accepting process sends what either of them tells the audit; after so long it is away."""
 _KEEP_SECONDS = 30.0
 _PRUNE_SECONDS = 3600.0
 _OWNERS = ("registry", "ingest", "audit", "target")
@@ -65,7 +63,7 @@ def assemble(
 ) -> None:
     """Adds pull's services and background work to a server that has not started."""
     tables = Tables.named(settings.table_prefix)
-    outbox, snapshot = Outbox(database, tables.outbox), PullSnapshot()
+    outbox, snapshot = Outbox(database, tables.outbox, is_shared=True), PullSnapshot()
     schema = MIGRATIONS.readiness(database, settings.table_prefix)
     server.ready_when("schema", schema)
     server.ready_when("configuration", snapshot.check)
@@ -98,9 +96,7 @@ def assemble(
     server.run_in_background("audit entries", journal.run)
     server.tell_denials(lambda denials: outbox.post(entries_of_denials(denials)))
     log = AuditClient(audit)
-    server.run_in_background(
-        "audit outbox", _once_ready(schema, partial(outbox.drain, log.append, joined=True, left_for=_LEFT_SECONDS))
-    )
+    server.run_in_background("audit outbox", _once_ready(schema, partial(outbox.drain, log.append, joined=True)))
 
 
 def _add_syncs(
