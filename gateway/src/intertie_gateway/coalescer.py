@@ -122,7 +122,7 @@ class Coalescer(Generic[R]):
         while self._waiting and self._may_leave():
             group = self._take()
             if group:
-                call = asyncio.get_running_loop().create_task(self._settle(group))
+                call = asyncio.get_running_loop().create_task(self._carry(group))
                 self._calls[call] = len(group)
                 call.add_done_callback(self._ended)
         self._sweep_later()
@@ -163,8 +163,8 @@ class Coalescer(Generic[R]):
         return waiter
 
     def _ended(self, call: "asyncio.Task[None]") -> None:
-        del self._calls[call]
-        self._dispatch()
+        if self._calls.pop(call, None) is not None:
+            self._dispatch()
 
     def _take(self) -> list[_Waiter[R]]:
         """The next group, in order of arrival, without what was cancelled while it waited."""
@@ -181,35 +181,42 @@ class Coalescer(Generic[R]):
                 size += item_size
         return group
 
-    async def _settle(self, group: list[_Waiter[R]]) -> None:
+    async def _carry(self, group: list[_Waiter[R]]) -> None:
+        """Makes the call of a group and tells each waiter its result."""
         try:
-            results = await self._send([waiter.item for waiter in group])
-            if len(results) != len(group):
-                self._log.error("results and items differ in number", items=len(group), results=len(results))
-                raise Internal
+            results = await self._results([waiter.item for waiter in group])
+        except asyncio.CancelledError:
+            stopping = Unavailable("the gateway stops; try again", retry_after=1)
+            _tell(group, [stopping] * len(group))
+            raise
+        call = asyncio.current_task()
+        if call is not None:
+            # First the next group: the other side works on it while this one's answers are written.
+            self._ended(call)
+        _tell(group, results)
+
+    async def _results(self, items: list[bytes]) -> Sequence[R | IntertieError]:
+        """One result an item, in order."""
+        try:
+            results = await self._send(items)
         except IntertieError as error:
-            if len(group) > 1 and isinstance(error, (InvalidArgument, Internal)):
+            if len(items) > 1 and isinstance(error, (InvalidArgument, Internal)):
                 # One of them is what the other side cannot take: halved until it stands alone. An Internal may have
                 # been stored all the same; but its sender would only send it again.
-                middle = len(group) // 2
-                await self._settle(group[:middle])
-                await self._settle(group[middle:])
-                return
-            _end(group, error)
-        except asyncio.CancelledError:
-            _end(group, Unavailable("the gateway stops; try again", retry_after=1))
-            raise
+                middle = len(items) // 2
+                return [*await self._results(items[:middle]), *await self._results(items[middle:])]
+            return [error] * len(items)
         except Exception:
             # Whatever it is, the waiters must hear of it: without an answer they would wait for ever.
-            self._log.exception("a group of deliveries failed", items=len(group))
-            _end(group, Internal())
-        else:
-            for waiter, result in zip(group, results, strict=True):
-                if not waiter.result.done():
-                    waiter.result.set_result(result)
+            self._log.exception("a group of deliveries failed", items=len(items))
+            return [Internal()] * len(items)
+        if len(results) != len(items):
+            self._log.error("results and items differ in number", items=len(items), results=len(results))
+            return [Internal()] * len(items)
+        return results
 
 
-def _end(group: list[_Waiter[R]], error: IntertieError) -> None:
-    for waiter in group:
+def _tell(group: Sequence[_Waiter[R]], results: Sequence[R | IntertieError]) -> None:
+    for waiter, result in zip(group, results, strict=True):
         if not waiter.result.done():
-            waiter.result.set_result(error)
+            waiter.result.set_result(result)

@@ -28,8 +28,8 @@ that the PHP application inserts."""
 _LONGEST_HOLD_SECONDS = 0.1
 """How long at most: a worker that hangs or is gone must not slow the others down."""
 
-_BURST_SECONDS = 0.25
-"""From batch to batch in a burst of deliveries: with batches of 200 at least 800 records a second are mapped."""
+_BURST_SECONDS = 0.5
+"""From batch to batch in a burst of deliveries: with batches of 200 at least 400 records a second are mapped."""
 
 _RELEASE_SECONDS = 30.0
 
