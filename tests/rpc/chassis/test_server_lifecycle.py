@@ -231,7 +231,7 @@ _PROCESS = """
 import asyncio, sys
 from pathlib import Path
 from intertie_chassis import logs
-from intertie_chassis.command import main
+from intertie_chassis.program import main
 from intertie_chassis.identity import Verifier
 from intertie_chassis.server import Server
 from intertie_chassis.settings import Settings
