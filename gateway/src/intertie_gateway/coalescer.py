@@ -7,7 +7,7 @@ when it is quiet, and grow by themselves under load.
 Beside a call that is in flight another one leaves when it is twice as large. A call costs as much as a dozen items
 whatever it holds, so on a busy machine a few large ones beat many that overlap (64 senders: groups of 32 in place of
 22, which is a tenth of all CPU); and where calls are slow because the database is far away, several are in flight all
-the same.
+the same. A call that takes unusually long holds nobody up for more than a moment: then the others leave beside it.
 """
 
 import asyncio
@@ -24,6 +24,8 @@ from intertie_gateway.problems import Overloaded, RateLimited
 R = TypeVar("R")
 
 _TIMES_AS_LARGE = 2
+_PATIENCE_SECONDS = 0.05
+"""How long a delivery waits for a call that is in flight, when another may leave. Under load calls take a fifth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class Coalescer(Generic[R]):
         """Those in flight, each with the number of its items."""
         self._dispatch_due = False
         self._sweep: asyncio.TimerHandle | None = None
+        self._impatient: asyncio.TimerHandle | None = None
         self._log = structlog.get_logger()
 
     async def deliver(self, item: bytes, lane: str = "") -> R | IntertieError:
@@ -120,12 +123,15 @@ class Coalescer(Generic[R]):
     def _dispatch(self) -> None:
         self._dispatch_due = False
         while self._waiting and self._may_leave():
-            group = self._take()
-            if group:
-                call = asyncio.get_running_loop().create_task(self._carry(group))
-                self._calls[call] = len(group)
-                call.add_done_callback(self._ended)
+            self._begin()
         self._sweep_later()
+
+    def _begin(self) -> None:
+        group = self._take()
+        if group:
+            call = asyncio.get_running_loop().create_task(self._carry(group))
+            self._calls[call] = len(group)
+            call.add_done_callback(self._ended)
 
     def _may_leave(self) -> bool:
         """Whether what waits may leave now."""
@@ -138,9 +144,27 @@ class Coalescer(Generic[R]):
         return len(self._waiting) >= enough or self._waiting_bytes >= bounds.group_bytes
 
     def _sweep_later(self) -> None:
-        """One timer for all that wait: the first of them is the first that has waited too long."""
-        if self._waiting and self._sweep is None:
-            self._sweep = asyncio.get_running_loop().call_at(self._waiting[0].until, self._give_up)
+        """One timer of either kind for all that wait: the first of them is the first that has waited too long."""
+        if not self._waiting:
+            return
+        loop = asyncio.get_running_loop()
+        if self._sweep is None:
+            self._sweep = loop.call_at(self._waiting[0].until, self._give_up)
+        if self._impatient is None:
+            self._impatient = loop.call_at(self._patient_until(), self._lose_patience)
+
+    def _patient_until(self) -> float:
+        """When the first of those that wait has waited for a call long enough."""
+        return self._waiting[0].until - self._bounds.waiting_seconds + _PATIENCE_SECONDS
+
+    def _lose_patience(self) -> None:
+        """Lets what waits leave beside a call that takes long; it may be stuck on something of its own."""
+        self._impatient = None
+        if self._waiting and self._patient_until() <= asyncio.get_running_loop().time():
+            if len(self._calls) >= self._bounds.calls:
+                return  # the end of one looks again
+            self._begin()
+        self._sweep_later()
 
     def _give_up(self) -> None:
         """Tells those that have waited too long for a call to end; nothing of theirs has left."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from intertie_chassis.errors import Internal, IntertieError, InvalidArgument, Unavailable
 from intertie_gateway.coalescer import Bounds, Coalescer
 from intertie_gateway.problems import Overloaded, RateLimited
+from waiting import eventually
 
 
 class Backend:
@@ -91,6 +92,18 @@ async def test_groups_grow_while_calls_are_in_flight() -> None:
     await asyncio.gather(*tasks)
     assert [len(group) for group in backend.groups] == [1, 2, 4, 13]
     assert backend.most_in_flight == 3
+
+
+async def test_a_call_that_is_stuck_holds_no_other_delivery_up() -> None:
+    """What comes behind it leaves beside it after a moment, however few they are."""
+    backend = Backend(held=True)
+    coalescer = Coalescer(backend.send, Bounds(calls=2, waiting_seconds=30))
+    stuck = asyncio.ensure_future(coalescer.deliver(b"stuck"))
+    await _turns()
+    other = asyncio.ensure_future(coalescer.deliver(b"other"))
+    await eventually(lambda: backend.groups == [[b"stuck"], [b"other"]])
+    backend.open.set()
+    assert await asyncio.gather(stuck, other) == [b"stuck", b"other"]
 
 
 async def test_a_full_group_leaves_beside_another() -> None:
