@@ -110,13 +110,13 @@ class Outbox:
         send: Send,
         *,
         joined: bool = False,
-        rest: Callable[[], float] | None = None,
+        rest: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Sends what is there and what comes, in the order of writing, until cancelled; for `run_in_background`.
 
         `joined`: several messages may go as one, their bytes one after the other. For protobuf messages of nothing but
-        repeated fields that is the one message with the items of all. `rest`: says before each batch how many seconds
-        it is to wait, so that more go together.
+        repeated fields that is the one message with the items of all. `rest`: is waited for before each batch, so
+        that more go together.
 
         `send` returns when the receiver has the message for good. When it raises, the messages wait and are tried again
         after at most 5 s. One that the receiver refuses for itself (InvalidArgument and the like) is logged loudly,
@@ -124,8 +124,8 @@ class Outbox:
         """
         pause = _FIRST_PAUSE
         while True:
-            if rest is not None and (seconds := rest()) > 0:
-                await asyncio.sleep(seconds)
+            if rest is not None:
+                await rest()
             try:
                 sent = await self.drain_once(send, joined=joined)
             except IntertieError as error:

@@ -1,6 +1,7 @@
 """When accepting has the process for itself: in bursts of large groups, and at no other time."""
 
 from intertie_ingest.pressure import Pressure
+from waiting import eventually
 
 
 class Clock:
@@ -58,4 +59,16 @@ def test_groups_that_overlap_count_once() -> None:
         with pressure.accepting(40), pressure.accepting(40):
             clock.now += 0.004
         clock.now += 0.006
+    assert not pressure.is_high
+
+
+async def test_who_waits_for_a_burst_to_pass_goes_on_when_it_has_passed_and_after_a_while_in_any_case() -> None:
+    """By the real clock, which the end of a burst needs."""
+    pressure = Pressure()
+    await pressure.wait(60)
+    with pressure.accepting(100), pressure.accepting(100), pressure.accepting(100):
+        await eventually(lambda: pressure.is_high)
+        await pressure.wait(0.01)
+        assert pressure.is_high
+    await pressure.wait(60)
     assert not pressure.is_high

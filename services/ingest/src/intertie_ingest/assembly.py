@@ -51,7 +51,7 @@ from intertie_ingest.wakeup import Wakeup
 
 _LOOK_SECONDS = 1.0
 _BURST_SECONDS = 2.0
-"""From message to message to the audit in a burst of deliveries: each holds some thousand entries."""
+"""From message to message to the audit while a burst lasts: each holds some thousand entries."""
 _SNAPSHOT_KEY_HEAD = (
     "# Ingest seals the configuration that it keeps on disk with this key. It needs no copy: without it the\n"
     "# configuration comes from registry anew.\n"
@@ -127,7 +127,7 @@ def assemble(
     if settings.ingest_snapshot_file is not None:
         file = _snapshot_file(settings, settings.ingest_snapshot_file)
         server.run_in_background("configuration on disk", SnapshotKeeper(snapshot, file).run)
-    drain_outbox = partial(outbox.drain, log.append, joined=True, rest=lambda: _BURST_SECONDS * pressure.is_high)
+    drain_outbox = partial(outbox.drain, log.append, joined=True, rest=partial(pressure.wait, _BURST_SECONDS))
     server.run_in_background("audit outbox", _once_ready(schema, drain_outbox))
     server.run_in_background("rejections", _once_ready(schema, rejections.run))
     server.run_in_background("handshakes", _once_ready(schema, greetings.run))

@@ -9,6 +9,7 @@ Groups are no sign of their own: where commits are slow because the disk is, the
 but are small.
 """
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 
 _MEMORY_SECONDS = 0.5
 """What was longer ago than this counts a third."""
+_LOOK_SECONDS = 0.1
 _MOST_SHARE = 0.5
 _LARGE_GROUP = 16
 
@@ -48,6 +50,12 @@ class Pressure:
         """Whether all else should wait a little."""
         self._pass_time()
         return self._share > _MOST_SHARE and self._size >= _LARGE_GROUP
+
+    async def wait(self, seconds: float) -> None:
+        """Returns when it is not high, at once if so, and after so many seconds in any case."""
+        until = self._clock() + seconds
+        while self.is_high and self._clock() < until:  # noqa: ASYNC110 - what ends it is time itself
+            await asyncio.sleep(_LOOK_SECONDS)
 
     def _pass_time(self) -> None:
         """Counts the time since the last call as one with, or without, a group in work."""
