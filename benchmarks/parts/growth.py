@@ -45,8 +45,14 @@ def measure(stage: Stage) -> Outcome:
     return Outcome(
         "growth",
         (
-            Figure("memory", f"memory of all processes (RSS) after {many:,} deliveries", "MiB", (_sum(late, 0),)),
-            Figure("memory.pss", "memory of all processes with shared pages divided (PSS)", "MiB", (_sum(late, 1),)),
+            # What they hold together. The sum of RSS has each page that they share as often as they share it.
+            Figure("memory", f"memory of all processes (PSS) after {many:,} deliveries", "MiB", (_sum(late, 1),)),
+            Figure(
+                "memory.rss",
+                "the same as the sum of RSS, pages that they share counted in each",
+                "MiB",
+                (_sum(late, 0),),
+            ),
             Figure("growth", f"accepted with {many:,} rows, against {_FEW:,}", "", ratios, fault),
             Figure("growth.many", f"accepted with {many:,} rows, MariaDB", "/s", tuple(rates["many"]), fault),
             Figure("growth.few", f"accepted with {_FEW:,} rows, MariaDB", "/s", tuple(rates["few"]), fault),

@@ -18,7 +18,7 @@ PULL_NOUNS = {"pull", "apis", "databases", "syncs"}
 #: the same in chassis; command tells the person at the terminal, and nobody else, what the database refused
 CHASSIS_DATABASE_NOUNS = {
     *("database", "database_errors", "schema_turns"),
-    *("many_rows", "numbered_rows", "bulk_cursor", "mysql", "sqlite", "sqlite_connection"),
+    *("direct", "many_rows", "numbered_rows", "bulk_cursor", "mysql", "sqlite", "sqlite_connection"),
 }
 CHASSIS_SQL_NOUNS = {*CHASSIS_DATABASE_NOUNS, "outbox", "migrations", "adoption", "existing", "command"}
 #: files of a service that know protobuf, by what they are about; __main__ gives the server the generated registration

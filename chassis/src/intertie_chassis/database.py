@@ -25,6 +25,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from intertie_chassis import database_errors, metrics, mysql, sqlite
 from intertie_chassis.availability import Availability, away
+from intertie_chassis.direct import HAS_WRITTEN
 from intertie_chassis.errors import StartupError, StoreBusy
 from intertie_chassis.mysql import LockWait
 from intertie_chassis.schema_turns import turn_on_mysql, turn_on_sqlite
@@ -35,7 +36,6 @@ Work = Callable[[AsyncConnection], Awaitable[T]]
 
 _log = structlog.get_logger()
 _MOST_ATTEMPTS = 5
-_HAS_WRITTEN = "intertie has written"
 _LOCK_WAIT = "intertie waits for locks"
 _USUAL_WAIT = LockWait(mysql.LOCK_WAIT_SECONDS, mysql.LOCK_WAIT_SECONDS)
 _WRONG_ACCESS = {1044, 1045, 1049, 1130, 1698}  # MySQL: access denied, unknown database, host not allowed
@@ -287,13 +287,13 @@ class Database:
         if self.dialect == "sqlite":
             # The connection waits for other processes by a lock of its own; see `sqlite_connection`.
             async with self._writer_lock, self._writer.begin() as connection:
-                connection.info.pop(_HAS_WRITTEN, None)
-                return await work(connection), _HAS_WRITTEN in connection.info
+                connection.info.pop(HAS_WRITTEN, None)
+                return await work(connection), HAS_WRITTEN in connection.info
         async with self._writer.begin() as connection:
-            connection.info.pop(_HAS_WRITTEN, None)
+            connection.info.pop(HAS_WRITTEN, None)
             try:
                 await _wait_for_locks(connection, lock_wait)
-                return await work(connection), _HAS_WRITTEN in connection.info
+                return await work(connection), HAS_WRITTEN in connection.info
             except exc.SQLAlchemyError as error:
                 if database_errors.is_denied(error):
                     await connection.invalidate()  # what is granted meanwhile only sessions that begin later have
@@ -347,7 +347,7 @@ def _note_writing(connection: Connection, cursor: Any, statement: str, *_: objec
     """Tells a transaction that has changed rows from one that found nothing to do: only the first says, when it is
     committed, that the store takes changes."""
     if cursor.rowcount > 0 and not statement.startswith("SELECT"):
-        connection.info[_HAS_WRITTEN] = True
+        connection.info[HAS_WRITTEN] = True
 
 
 async def _wait_for_locks(connection: AsyncConnection, wait: int | LockWait | None) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import DateTime, Insert, LargeBinary, String, Update, null
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from intertie_chassis import direct
 from intertie_chassis.bulk_cursor import RowStatement
 
 Row = Mapping[str, Any]
@@ -29,7 +30,7 @@ _MOST_BYTES = 1 << 20
 class _Shape:
     """A statement as the driver gets it."""
 
-    text: str
+    text: RowStatement
     #: the row's values in the order of the placeholders
     values: Callable[[Row], Values]
     #: placeholders of times that must be made text here, as SQLAlchemy does for SQLite
@@ -68,9 +69,11 @@ class ManyRows:
             if known is not None or len(self._shapes) < _MOST_SHAPES:
                 shape = known or self._shape(connection, empty)
                 values = list(map(shape.values, rows))
+        if connection.dialect.name == "sqlite":
+            return (await connection.exec_driver_sql(shape.text, values)).rowcount
         count = 0
         for some in _within(_MOST_BYTES, values, shape.long):
-            count += (await connection.exec_driver_sql(shape.text, some)).rowcount
+            count += await direct.write(connection, shape.text, some)
         return count
 
     def _shape(self, connection: AsyncConnection, empty: tuple[str, ...]) -> _Shape:
@@ -93,7 +96,7 @@ class ManyRows:
             RowStatement(compiled),
             itemgetter(*names) if len(names) > 1 else lambda row: (row[names[0]],),
             tuple(n for n, kind in enumerate(types) if is_sqlite and isinstance(kind, DateTime)),
-            () if is_sqlite else tuple(n for n, kind in enumerate(types) if _is_long(kind)),
+            tuple(n for n, kind in enumerate(types) if _is_long(kind)),
             names,
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
+from intertie_chassis import direct
 from intertie_chassis.clock import utc_now
 from intertie_ingest.cache_walk_store import CacheFilter, CacheWalk
 from intertie_ingest.model import Ending, Fault, Outcome
@@ -35,8 +36,15 @@ def statements(ingest: Any) -> Iterator[list[str]]:
     def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
         sent.append(statement.split()[0])
 
+    async def noted(connection: Any, statement: Any, values: Any) -> Any:
+        sent.append(statement.split()[0])
+        return await read(connection, statement, values)
+
+    read = direct.read
     event.listen(engine, "before_cursor_execute", note)
-    yield sent
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(direct, "read", noted)
+        yield sent
     event.remove(engine, "before_cursor_execute", note)
 
 

@@ -80,30 +80,47 @@ async def test_what_waits_too_long_for_a_call_to_end_is_told_to_come_again() -> 
 
 
 async def test_groups_grow_while_calls_are_in_flight() -> None:
-    """Another call leaves once it is twice as large as the largest; what comes beyond all leaves when one ends."""
+    """What comes beyond all calls that may be in flight leaves together when one ends."""
     backend = Backend(held=True)
     coalescer = Coalescer(backend.send, Bounds(calls=3, group_items=100))
     tasks = []
     for n in range(20):
         tasks.append(asyncio.ensure_future(coalescer.deliver(b"%d" % n)))
         await _turns()
-    assert [len(group) for group in backend.groups] == [1, 2, 4]
+    assert [len(group) for group in backend.groups] == [1, 1, 1]
     backend.open.set()
     await asyncio.gather(*tasks)
-    assert [len(group) for group in backend.groups] == [1, 2, 4, 13]
+    assert [len(group) for group in backend.groups] == [1, 1, 1, 17]
     assert backend.most_in_flight == 3
+
+
+async def test_a_smaller_group_waits_for_the_call_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And leaves beside it as soon as it is as large."""
+    monkeypatch.setattr("intertie_gateway.coalescer._PATIENCE_SECONDS", 3600)
+    backend = Backend(held=True)
+    coalescer = Coalescer(backend.send, Bounds(calls=3, waiting_seconds=3600))
+    tasks = [asyncio.ensure_future(coalescer.deliver(b"large")) for _ in range(3)]
+    await _turns()
+    tasks += [asyncio.ensure_future(coalescer.deliver(b"small")) for _ in range(2)]
+    await _turns()
+    assert [len(group) for group in backend.groups] == [3]
+    tasks.append(asyncio.ensure_future(coalescer.deliver(b"small")))
+    await _turns()
+    assert [len(group) for group in backend.groups] == [3, 3]
+    backend.open.set()
+    await asyncio.gather(*tasks)
 
 
 async def test_a_call_that_is_stuck_holds_no_other_delivery_up() -> None:
     """What comes behind it leaves beside it after a moment, however few they are."""
     backend = Backend(held=True)
     coalescer = Coalescer(backend.send, Bounds(calls=2, waiting_seconds=30))
-    stuck = asyncio.ensure_future(coalescer.deliver(b"stuck"))
+    stuck = [asyncio.ensure_future(coalescer.deliver(b"stuck")) for _ in range(2)]
     await _turns()
     other = asyncio.ensure_future(coalescer.deliver(b"other"))
-    await eventually(lambda: backend.groups == [[b"stuck"], [b"other"]])
+    await eventually(lambda: backend.groups == [[b"stuck", b"stuck"], [b"other"]])
     backend.open.set()
-    assert await asyncio.gather(stuck, other) == [b"stuck", b"other"]
+    assert await asyncio.gather(*stuck, other) == [b"stuck", b"stuck", b"other"]
 
 
 async def test_a_full_group_leaves_beside_another() -> None:

@@ -22,7 +22,7 @@ from intertie_chassis.many_rows import ManyRows
 from intertie_ingest.cache_store import CacheRows
 from intertie_ingest.errors import Clash, Refused
 from intertie_ingest.folding import NewState
-from intertie_ingest.migrations.first_tables import RECORD_KEY
+from intertie_ingest.lookup_store import Lookup
 from intertie_ingest.model import CachedState, Key, RecordEnding, Status
 from intertie_ingest.tables import Tables
 
@@ -40,6 +40,7 @@ class States:
         """`of_runs`: rows get `sync_run_id` and `expires_at` too."""
         self._rows = CacheRows(database, tables)
         self._readings: dict[int, Any] = {}
+        self._lookup = Lookup(tables.cache)
         cache = self._cache = tables.cache
         self._read_columns: list[Any] = [cache.c[name] for name in _READ_COLUMNS]
         columns = list(_STATE_COLUMNS)
@@ -79,15 +80,16 @@ class States:
         places: dict[tuple[int, int], list[str]] = defaultdict(list)
         for system, external_id, mapping in keys:
             places[system, mapping].append(external_id)
+        if self._rows.is_mysql:
+            # Locked in the order of their numbers, as claims and settlements lock: in the order of keys, groups and
+            # settlements of the same records would deadlock.
+            numbers = await self._lookup.numbers(connection, places)
+            return await self.locked(connection, numbers) if numbers else {}
         asked: dict[str, Any] = {}
         for place, ((system, mapping), external_ids) in enumerate(places.items()):
             asked |= {f"system_{place}": system, f"mapping_{place}": mapping, f"external_ids_{place}": external_ids}
-        rows = (await connection.execute(self._reading(len(places)), asked)).all()
-        if rows and self._rows.is_mysql:
-            # Locked in the order of their numbers, as claims and settlements lock: in the order of keys, groups and
-            # settlements of the same records would deadlock. SQLite's transaction has the one writer's lock already.
-            return await self.locked(connection, [row.id for row in rows])
-        return self._states(rows)
+        # The transaction has the one writer's lock already.
+        return self._states((await connection.execute(self._reading(len(places)), asked)).all())
 
     async def locked(
         self, connection: AsyncConnection, ids: Collection[int], *narrowed: ColumnElement[bool]
@@ -123,7 +125,7 @@ class States:
         return int(read) if self._rows.is_mysql else zlib.crc32(read.encode())
 
     def _reading(self, places: int) -> Any:
-        """Reads the records of so many mappings; made once, since making it costs more than running it."""
+        """Reads the records of so many mappings from SQLite; made once, since making it costs more than running it."""
         known = self._readings.get(places)
         if known is None:
             cache = self._cache
@@ -135,11 +137,7 @@ class States:
                 )
                 for place in range(places)
             ]
-            # On MySQL only the numbers: what is locked is read again. Without the hint stale statistics may choose a
-            # scan.
-            columns = [cache.c.id] if self._rows.is_mysql else self._read_columns
-            known = select(*columns).where(or_(*asked)).with_hint(cache, f"FORCE INDEX ({RECORD_KEY})", "mysql")
-            self._readings[places] = known
+            known = self._readings[places] = select(*self._read_columns).where(or_(*asked))
         return known
 
     async def write(self, connection: AsyncConnection, rows: Iterable[tuple[int, dict[str, Any]]]) -> None:
