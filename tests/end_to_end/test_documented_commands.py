@@ -1,0 +1,115 @@
+"""Every command in the documentation has been run: page by page, in one shell a page, against the demo."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import command_server
+import processes
+from documented_blocks import PAGES, Command, commands, pattern
+from mapping_examples import Example, examples
+from source_tree import ROOT
+from suite import Suite
+from waiting import eventually
+
+RUN = [page for page in PAGES if commands(page)]
+DOCUMENTED_GATEWAY = "127.0.0.1:8080"
+
+
+class Shell:
+    """The shell of one reader, in a folder like a clone's in which the suite runs."""
+
+    def __init__(self, folder: Path, suite: Suite, address: Path) -> None:
+        self._folder = folder
+        self._suite = suite
+        programs = folder / ".venv" / "bin"
+        programs.mkdir(parents=True)
+        command_server.write_shim(programs / "intertie", address)
+        (programs / "python").symlink_to(sys.executable)
+        (folder / "data").symlink_to(suite.data)
+        (folder / "docs").symlink_to(ROOT / "docs")
+        self._process = processes.open_shell(folder, {**suite.env, "INTERTIE_DATA_DIR": "data"}, programs)
+
+    def run(self, number: int, command: Command) -> tuple[bool, str]:
+        """Run a block; gives whether each of its commands succeeded, and what it printed."""
+        script, output = self._folder / f".{number}.sh", self._folder / f".{number}.out"
+        gateway = f"127.0.0.1:{self._suite.port}"
+        script.write_text(command.block.text.replace(DOCUMENTED_GATEWAY, gateway))
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"source {script} >{output} 2>&1 </dev/null; echo done\n")
+        self._process.stdin.flush()
+        done = self._process.stdout.readline() == "done\n"
+        return done, output.read_text(errors="replace").replace(gateway, DOCUMENTED_GATEWAY)
+
+    def end(self) -> None:
+        """End the shell."""
+        self._process.kill()
+        self._process.communicate()
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+    """The suite as `make up` starts it."""
+    suite = Suite(tmp_path_factory.mktemp("documented")).start("--demo")
+    yield suite
+    suite.stop()
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the `intertie` command is served."""
+    folder = tmp_path_factory.mktemp("command")
+    address = folder / "socket"
+    server = processes.start([sys.executable, command_server.__file__, str(address)], log=folder / "log")
+    yield address
+    processes.stop(server)
+
+
+@pytest.mark.parametrize("page", RUN)
+async def test_a_pages_commands_do_what_it_says(page: str, demo: Suite, command: Path, tmp_path: Path) -> None:
+    """Each command succeeds, and prints what is shown behind it. What was sent has landed before the next is typed."""
+    await eventually(command.exists)
+    shell = Shell(tmp_path, demo, command)
+    try:
+        for number, documented in enumerate(commands(page)):
+            _hold(shell, number, documented)
+            await eventually(lambda: not _pending(demo))
+    finally:
+        shell.end()
+
+
+@pytest.mark.parametrize("example", examples(), ids=lambda example: f"line {example.line}")
+async def test_a_worked_example_lands_in_its_table(example: Example, demo: Suite) -> None:
+    """The mapping guide's: saved as it stands, and its body sent to a running suite."""
+    system = f"example-{example.line}"
+    demo.add_system(system)
+    demo.add_mapping(system, "example", json.loads(example.mapping), example.table)
+    sent = {"Content_Type": example.content_type}
+    await eventually(lambda: demo.webhook(system, example.body, **sent).status_code == 202)
+
+    def landed() -> bool:
+        for row in example.rows:
+            where = " AND ".join(f"{column} {'IS' if value is None else '='} %s" for column, value in row.items())
+            assert len(demo.rows(example.table, where, list(row.values()))) == 1, demo.rows(example.table)[-3:]
+        return True
+
+    await eventually(landed)
+
+
+def _hold(shell: Shell, number: int, documented: Command) -> None:
+    where = f"{documented.block.page}:{documented.block.line}"
+    done, printed = shell.run(number, documented)
+    if not done:
+        pytest.fail(f"{where}: a command failed:\n{documented.block.text}\n{printed}", pytrace=False)
+    shown = documented.shown
+    if shown and not pattern(shown.text).search(printed):
+        pytest.fail(f"{where} prints\n{printed}\nand not\n{shown.text}", pytrace=False)
+
+
+def _pending(suite: Suite) -> bool:
+    waiting = "sync_status = 'pending' AND available_at < datetime('now', '+1 second')"
+    return bool(suite.rows("external_data_cache", waiting, owner="ingest"))
