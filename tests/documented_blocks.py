@@ -11,7 +11,7 @@ from source_tree import ROOT
 #: the pages whose commands are meant to be typed, as paths from the root
 PAGES = ("README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
 #: languages of what a command prints
-OUTPUTS = ("", "text", "json", "csv")
+OUTPUTS = ("", "text", "json", "http")
 
 # A block begins and ends with the same fence, at the same place; one in a comment is run, and shown to nobody.
 _BLOCK = re.compile(
@@ -42,10 +42,16 @@ class Block:
         """Whether it is shell that the tests run."""
         return self.info == "sh"
 
+    @property
+    def file(self) -> str | None:
+        """The file that a reader would write it to, where the info names one, as in ``python send.py``."""
+        named = re.fullmatch(r"\w+ (?P<file>[\w-]+\.\w+)", self.info)
+        return named["file"] if named else None
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A block of shell, and what the page shows of its output, if anything."""
+    """A block of shell, and what the page shows of its output, if anything; or a file to write."""
 
     block: Block
     shown: Block | None
@@ -61,9 +67,9 @@ def commands(page: str) -> list[Command]:
     """What the tests run of a page, in order."""
     found = blocks(page)
     return [
-        Command(block, after if after and after.is_behind_the_last and after.language in OUTPUTS else None)
+        Command(block, after if after and after.is_behind_the_last and after.info in OUTPUTS else None)
         for block, after in zip_longest(found, found[1:])
-        if block.is_run
+        if block.is_run or block.file
     ]
 
 

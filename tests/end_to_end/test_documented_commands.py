@@ -16,7 +16,8 @@ from suite import Suite
 from waiting import eventually
 
 RUN = [page for page in PAGES if commands(page)]
-DOCUMENTED_GATEWAY = "127.0.0.1:8080"
+#: where the pages have the processes listen, as they do when nothing else is said
+DOCUMENTED = {"gateway": 8080, "registry": 50051, "ingest": 50052, "mapper": 50053, "audit": 50054, "pull": 50055}
 
 
 class Shell:
@@ -24,26 +25,35 @@ class Shell:
 
     def __init__(self, folder: Path, suite: Suite, address: Path) -> None:
         self._folder = folder
-        self._suite = suite
+        self._addresses = {
+            f"127.0.0.1:{port}": suite.env[f"INTERTIE_{name.upper()}_LISTEN"] for name, port in DOCUMENTED.items()
+        }
         programs = folder / ".venv" / "bin"
         programs.mkdir(parents=True)
         command_server.write_shim(programs / "intertie", address)
-        (programs / "python").symlink_to(sys.executable)
         (folder / "data").symlink_to(suite.data)
         (folder / "docs").symlink_to(ROOT / "docs")
         self._process = processes.open_shell(folder, {**suite.env, "INTERTIE_DATA_DIR": "data"}, programs)
 
     def run(self, number: int, command: Command) -> tuple[bool, str]:
-        """Run a block; gives whether each of its commands succeeded, and what it printed."""
+        """Run a block; gives whether each of its commands succeeded, and what it printed. A file is written."""
+        text = command.block.text
+        for documented, real in self._addresses.items():
+            text = text.replace(documented, real)
+        if command.block.file:
+            (self._folder / command.block.file).write_text(text)
+            return True, ""
         script, output = self._folder / f".{number}.sh", self._folder / f".{number}.out"
-        gateway = f"127.0.0.1:{self._suite.port}"
-        script.write_text(command.block.text.replace(DOCUMENTED_GATEWAY, gateway))
+        script.write_text(text)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"source {script} >{output} 2>&1 </dev/null; echo done\n")
         self._process.stdin.flush()
         done = self._process.stdout.readline() == "done\n"
-        return done, output.read_text(errors="replace").replace(gateway, DOCUMENTED_GATEWAY)
+        printed = output.read_text(errors="replace")
+        for documented, real in self._addresses.items():
+            printed = printed.replace(real, documented)
+        return done, printed
 
     def end(self) -> None:
         """End the shell."""
