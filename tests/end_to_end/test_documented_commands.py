@@ -16,6 +16,8 @@ from suite import Suite
 from waiting import eventually
 
 RUN = [page for page in PAGES if commands(page)]
+RESTORING = "docs/operations.md"
+BEFORE_THE_BACKUP = {"id": "kept", "title": "Before the backup", "date": "2026-01-01"}
 #: where the pages have the processes listen, as they do when nothing else is said
 DOCUMENTED = {"gateway": 8080, "registry": 50051, "ingest": 50052, "mapper": 50053, "audit": 50054, "pull": 50055}
 
@@ -83,6 +85,9 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 async def test_a_pages_commands_do_what_it_says(page: str, demo: Suite, command: Path, tmp_path: Path) -> None:
     """Each command succeeds, and prints what is shown behind it. What was sent has landed before the next is typed."""
     await eventually(command.exists)
+    if page == RESTORING:
+        assert demo.webhook("law_enforcement", BEFORE_THE_BACKUP).status_code == 202
+        await eventually(lambda: not _pending(demo))
     shell = Shell(tmp_path, demo, command)
     try:
         for number, documented in enumerate(commands(page)):
@@ -90,6 +95,24 @@ async def test_a_pages_commands_do_what_it_says(page: str, demo: Suite, command:
             await eventually(lambda: not _pending(demo))
     finally:
         shell.end()
+    if page == RESTORING:
+        _require_whole(tmp_path, demo)
+
+
+def _require_whole(folder: Path, before: Suite) -> None:
+    """What the page restored starts, its log is intact, its credentials open, and it knows what it had."""
+    restored = Suite(folder)
+    (folder / "data").unlink()
+    (folder / "restored").rename(folder / "data")
+    restored.start()
+    try:
+        assert "intact" in restored.cli("audit", "verify", "--anchor", "data/anchor/audit.jsonl").stdout
+        assert json.loads(restored.cli("secrets", "status", "-o", "json").stdout)["unreadable"] == []
+        assert [row["id"] for row in restored.rows("events")] == [row["id"] for row in before.rows("events")]
+        again = restored.webhook("law_enforcement", BEFORE_THE_BACKUP)
+        assert (again.status_code, again.json()["duplicate"]) == (202, True)
+    finally:
+        restored.stop()
 
 
 @pytest.mark.parametrize("example", examples(), ids=lambda example: f"line {example.line}")
