@@ -12,6 +12,8 @@ from documented_blocks import PAGES, blocks
 from intertie_cli.app import app
 from source_tree import ROOT
 
+#: a command in a sentence; two of the texts in code style are none
+NAMED = re.compile(r"`intertie\s+(?!is ready|audit chain)(?P<noun>[a-z]+)(?:\s+(?P<verb>[a-z-]+))?[^`]*`")
 #: a line that calls the command, perhaps with variables before it
 CALL = re.compile(r"^(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?intertie (?P<words>.*)$")
 
@@ -57,7 +59,7 @@ def test_a_text_names_verbs_that_there_are(page: str) -> None:
     """Of the commands that stand in sentences, noun and verb."""
     text = re.sub(r"^ *```.*?^ *```$", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     nouns: Any = typer.main.get_command(app)
-    for named in re.finditer(r"`intertie\s+(?!is ready|audit chain)(?P<noun>[a-z]+)(?:\s+(?P<verb>[a-z-]+))?[^`]*`", text):
+    for named in NAMED.finditer(text):
         noun = nouns.commands.get(named["noun"])
         assert noun, named[0]
         assert named["verb"] is None or not isinstance(noun, TyperGroup) or named["verb"] in noun.commands, named[0]
