@@ -131,8 +131,10 @@ async def test_a_worked_example_lands_in_its_table(example: Example, demo: Suite
     system = f"example-{example.line}"
     demo.add_system(system)
     demo.add_mapping(system, "example", json.loads(example.mapping), example.table)
-    sent = {"Content_Type": example.content_type}
-    await eventually(lambda: demo.webhook(system, example.body, **sent).status_code == 202)
+    mapping = {"system": system, "mapping": "example"}
+    await eventually(lambda: demo.request("GET", "/cache", params=mapping).status_code == 200)
+    answer = demo.webhook(system, example.body, Content_Type=example.content_type)
+    assert answer.status_code == 202, answer.text
 
     def landed() -> bool:
         for row in example.rows:
