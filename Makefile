@@ -13,11 +13,13 @@ RELEASED := protos/released.binpb
 GOOGLEAPIS := .buf/googleapis
 # State machines beside a model, whose examples the long form of the fault tests multiplies.
 MODELS := $(addprefix tests/stores/,ingest/test_ingest_machine.py ingest/test_shuffled_deliveries.py mapper/test_mapper_machine.py)
+# Without its notice about other generators of sites.
+SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup up test faults bench check generate release-contracts lock clean
+.PHONY: help setup up test faults bench check docs generate release-contracts lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,7 +42,7 @@ faults: setup ## the long form of the fault tests: about two hours (figures are 
 bench: setup ## how fast it is, beside the machine's ceilings: about forty minutes (ARGS="--only accepted --quick" tries a part, --help says more)
 	PYTHONPATH=tests $(BIN)/python benchmarks/bench.py $(ARGS)
 
-check: setup $(GOOGLEAPIS) ## lint, types, contracts, whether all that is generated is current, and the lock against known faults
+check: setup $(GOOGLEAPIS) ## lint, types, contracts, whether all that is generated is current, the lock against known faults, dead links
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -49,6 +51,10 @@ check: setup $(GOOGLEAPIS) ## lint, types, contracts, whether all that is genera
 	$(BIN)/python scripts/generate_contracts.py --check
 	$(BIN)/python scripts/generate_docs.py --check
 	$(BIN)/python scripts/check_lock.py
+	$(SITE)
+
+docs: setup ## build the documentation into site/, and fail on a dead link
+	$(SITE)
 
 generate: setup ## generate the contracts' code and the reference pages in docs/
 	$(BIN)/python scripts/generate_contracts.py
@@ -62,7 +68,7 @@ lock: ## bring requirements.lock in line with requirements.in (needs uv; ARGS=--
 		--no-emit-index-url --no-annotate --no-header --quiet -o requirements.lock
 
 clean: ## remove the environment and all caches; data/ stays
-	rm -rf $(VENV) .buf .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
+	rm -rf $(VENV) site .buf .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Third-party packages: exact versions with hashes. Made anew only when the lock changes.

@@ -2,18 +2,22 @@
 
 import argparse
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import access_page
+import contract_page
 import errors_page
 import openapi_page
 import settings_page
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = {
+PAGES: dict[str, Callable[[], str]] = {
     "docs/access.md": access_page.render,
     "docs/errors.md": errors_page.render,
     "docs/settings.md": settings_page.render,
+    **{f"docs/reference/{package}.md": partial(contract_page.render, package) for package in contract_page.PACKAGES},
     "gateway/src/intertie_gateway/openapi.json": openapi_page.render,
 }
 

@@ -45,6 +45,27 @@ def start(
         )
 
 
+def open_shell(folder: Path, env: Mapping[str, str], programs: Path) -> "subprocess.Popen[str]":
+    """Start a shell in ``folder`` that reads commands from its standard input and ends at the first that fails.
+
+    ``programs`` comes first on its path, this interpreter's folder second.
+    """
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("INTERTIE_")}
+    path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
+    shell = subprocess.Popen(
+        ["bash", "--noprofile", "--norc"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**inherited, "PATH": path, **env},
+        cwd=folder,
+        preexec_fn=_die_with_parent,
+    )
+    assert shell.stdin is not None
+    shell.stdin.write("set -eu -o pipefail\n")
+    return shell
+
+
 def stop(process: subprocess.Popen[bytes], *, grace: float = 20) -> int:
     """Ask the process to end, kill it after ``grace`` seconds, and return its exit status."""
     process.terminate()
