@@ -12,7 +12,8 @@ PAGES = sorted(
 )
 LINK = re.compile(r"\]\((?!\w+:)(?P<target>[^)#\s]+)(?:#[^)]*)?\)")
 #: `services/ingest/src/intertie_ingest/store.py`, `tests/stores/`: a path from the root, in code style
-PATH = re.compile(r"`((?:\.ci|benchmarks|chassis|cli|docs|gateway|mapping|protos|scripts|services|tests)/[\w./-]+)`")
+FOLDERS = "benchmarks|chassis|cli|client|docs|gateway|mapping|protos|scripts|services|tests"
+PATH = re.compile(rf"`((?:\.ci|{FOLDERS})/[\w./-]+)`")
 TARGET = re.compile(r"`make ([a-z-]+)`|^make ([a-z-]+)", re.MULTILINE)
 
 
