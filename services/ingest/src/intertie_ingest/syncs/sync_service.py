@@ -135,7 +135,7 @@ def _asked_system(configuration: PullConfiguration, request: sync_pb2.RunSyncReq
 
 
 def _require_visible(run: Run, system: PullSystem | None) -> None:
-    """Raises RunNotFound for a module whose grant does not cover reading the run's system: it learns nothing of the run.
+    """Raises RunNotFound for a module without a grant to read the run's system: it learns nothing of the run.
 
     Raises GrantExpired where the grant has ended.
     """
