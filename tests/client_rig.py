@@ -97,7 +97,7 @@ class Scripted(
         return None if answer is None else await answer(request, context)
 
 
-Scripted.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]
+Scripted.__abstractmethods__ = frozenset()
 
 
 def accepted(request: ingest_pb2.PushRequest) -> ingest_pb2.PushResponse:
