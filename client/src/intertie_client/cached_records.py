@@ -5,7 +5,7 @@ So memory holds two pages at most, however many records there are.
 
 import asyncio
 from collections import deque
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +13,7 @@ from intertie.ingest.v1 import ingest_pb2
 from intertie_client import operations, reading
 from intertie_client.aio import AsyncCarrier
 from intertie_client.blocking import Carrier
+from intertie_client.lines import Closed
 from intertie_client.models import CachedRecord
 from intertie_client.plans import Plan, Terms, call
 
@@ -90,7 +91,10 @@ class CachedRecords:
             if not self._pages.has_more:
                 raise StopIteration
             ahead, self._ahead = self._ahead, None
-            self._pages.took(self._carrier.run(self._pages.plan()) if ahead is None else ahead.result())
+            try:
+                self._pages.took(self._carrier.run(self._pages.plan()) if ahead is None else ahead.result())
+            except CancelledError:  # another thread closed the client before it was asked for
+                raise Closed from None
             if self._pages.has_more:
                 self._ahead = self._carrier.run_ahead(self._pages.plan())
         return record
