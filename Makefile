@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # How many tests run side by side.
 JOBS ?= 2
 # Every distribution of ours, in the order of their dependencies.
-DISTRIBUTIONS := protos chassis mapping services/registry services/ingest services/mapper services/audit gateway cli
+DISTRIBUTIONS := protos chassis mapping services/registry services/ingest services/mapper services/audit gateway cli client
 PROJECTS := $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
 # Contracts as last released: what `buf breaking` holds today's against. Works offline and in a clone without history.
 RELEASED := protos/released.binpb

@@ -16,6 +16,7 @@ DISTRIBUTIONS = {
     **{f"intertie_{service}": ROOT / "services" / service for service in SERVICES},
     "intertie_gateway": ROOT / "gateway",
     "intertie_cli": ROOT / "cli",
+    "intertie_client": ROOT / "client",
 }
 
 

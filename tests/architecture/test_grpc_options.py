@@ -16,7 +16,7 @@ def test_every_option_is_one_that_grpc_knows() -> None:
     known = Path(core.origin).read_bytes()
     named = {
         name
-        for folder in ("chassis", "services", "gateway", "cli")
+        for folder in ("chassis", "services", "gateway", "cli", "client")
         for file in (ROOT / folder).rglob("src/**/*.py")
         for name in OPTION.findall(file.read_text(encoding="utf-8"))
     }

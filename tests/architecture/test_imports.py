@@ -34,6 +34,13 @@ PURE_NOUNS = {
 }
 
 
+#: files of the client that decide and send nothing
+CLIENT_PURE_NOUNS = {
+    *("documents", "errors", "models", "operations", "plans", "pushes", "questions", "reading", "retries"),
+    *("statements", "waits"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A claim about some files, and which of a file's imports break it."""
@@ -108,6 +115,13 @@ RULES = (
         "the gateway imports contracts and chassis, never a service",
         in_package("intertie_gateway"),
         ours_but("intertie", "intertie_chassis"),
+    ),
+    Rule("the client imports contracts, never a server's code", in_package("intertie_client"), ours_but("intertie")),
+    Rule("the client needs gRPC and protobuf alone", in_package("intertie_client"), third_party_but("google", "grpc")),
+    Rule(
+        "what the client decides knows no gRPC",
+        lambda file: file.package == "intertie_client" and bool(file.nouns & CLIENT_PURE_NOUNS),
+        third_party("grpc"),
     ),
     Rule(
         "the gateway has no database", in_package("intertie_gateway"), third_party("sqlalchemy", "asyncmy", "aiosqlite")

@@ -4,6 +4,7 @@ What is expected follows from docs/access.md and from what the grant says; nothi
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -65,8 +66,14 @@ def _report(_module: str, system: str) -> mapper_pb2.RecordCheckpointRequest:
     )
 
 
+def _run(_module: str, system: str) -> sync_pb2.GetRunRequest:
+    return sync_pb2.GetRunRequest(run_id=RUNS.get(system) or "01KAP3A0000000000000000000")
+
+
+#: a run of each system, by the system's name
+RUNS: dict[str, str] = {}
 INGEST, QUERY = "/intertie.ingest.v1.IngestService", "/intertie.ingest.v1.QueryService"
-REGISTRY = "/intertie.registry.v1.RegistryService"
+SYNC, REGISTRY = "/intertie.ingest.v1.SyncService", "/intertie.registry.v1.RegistryService"
 SELECT, DELETE = "SELECT id FROM nothing", "DELETE FROM nothing WHERE id = 1"
 #: method, the access that the request needs, and the request
 ASKED: list[tuple[str, str, Ask]] = [
@@ -74,10 +81,11 @@ ASKED: list[tuple[str, str, Ask]] = [
     (f"{INGEST}/ReadCache", "read", lambda _, system: ingest_pb2.ReadCacheRequest(system=system)),
     (f"{INGEST}/ListCachedRecords", "read", lambda _, system: ingest_pb2.ListCachedRecordsRequest(system=system)),
     (
-        "/intertie.ingest.v1.SyncService/RunSync",
+        f"{SYNC}/RunSync",
         "read",
         lambda module, system: sync_pb2.RunSyncRequest(system=system, mapping="nothing", module=module),
     ),
+    (f"{SYNC}/GetRun", "read", _run),
     (f"{QUERY}/QueryDatabase", "read", partial(_statement, SELECT)),
     (f"{QUERY}/QueryDatabase", "write", partial(_statement, DELETE)),
     (f"{QUERY}/StreamDatabase", "read", partial(_stream, SELECT)),
@@ -89,7 +97,8 @@ ASKED: list[tuple[str, str, Ask]] = [
 #: whose answers are about the module itself
 OWN = {f"{REGISTRY}/{method}" for method in ("ListSystems", "ListModuleSystems", "CheckAccess")}
 NEEDS = {"grant to read": {"read"}, "grant to write": {"write"}, "grant for what it asks": {"read", "write"}}
-REFUSALS = {"PERMISSION_DENIED", "GRANT_EXPIRED", "QUERY_NOT_PERMITTED", "MODULE_MISMATCH"}
+#: a run is no run for who may not read its system
+REFUSALS = {"RUN_NOT_FOUND", "PERMISSION_DENIED", "GRANT_EXPIRED", "QUERY_NOT_PERMITTED", "MODULE_MISMATCH"}
 
 
 @pytest.fixture
@@ -98,6 +107,8 @@ async def callers(suite: Suite) -> AsyncIterator[Callers]:
     async with Callers(suite) as made:
         if suite.request("GET", f"/systems/{ON}").status_code != 200:
             _configure(suite)
+        for name in (ON, ELSEWHERE, OFF):
+            RUNS[name] = suite.get("/sync/runs", system=name)["runs"][0]["run_id"]
         yield made
 
 
@@ -112,6 +123,8 @@ def _configure(suite: Suite) -> None:
         # What is allowed gets as far as the address, which nobody may reach.
         api = {"system": name, "connection_type": "api", "api_base_url": "http://127.0.0.1:9", "api_auth_type": "none"}
         _post(suite, "/connections", api)
+        suite.add_mapping(name, "pushed", {"field_mappings": {"title": "event_title"}})
+        _start_run(suite, name)
     for name, (grant, _) in GRANTS.items():
         if grant is not None:
             for system in (ON, OFF):
@@ -119,6 +132,17 @@ def _configure(suite: Suite) -> None:
     elsewhere = {"module_name": "objects.elsewhere", "system": ELSEWHERE, "access_type": "read_write"}
     _post(suite, "/grants", elsewhere)
     assert suite.request("PATCH", f"/systems/{OFF}", json={"is_active": False}).status_code == 200
+
+
+def _start_run(suite: Suite, system: str) -> None:
+    """Starts a run of the mapping without a source; pull may learn of it a moment after registry."""
+    deadline = time.monotonic() + 15
+    while True:
+        response = suite.request("POST", "/sync", json={"system": system, "mapping": "pushed"})
+        if response.status_code == 200:
+            return
+        assert time.monotonic() < deadline, response.text
+        time.sleep(0.05)
 
 
 def _post(suite: Suite, path: str, body: dict[str, Any]) -> Any:
@@ -138,6 +162,8 @@ def _refusal(path: str, module: str, system: str) -> str:
     """The reason with which what is not allowed is refused."""
     if system == ON and module == "ended":
         return "GRANT_EXPIRED"
+    if path == f"{SYNC}/GetRun":
+        return "RUN_NOT_FOUND"
     is_read_by_the_word = BOUNDED[path].module == "grant for what it asks" and _allowed(module, system)
     return "QUERY_NOT_PERMITTED" if is_read_by_the_word else "PERMISSION_DENIED"
 

@@ -144,6 +144,17 @@ async def test_who_may_ask_and_for_what(rig: PullRig) -> None:
     assert (await rig.sync("viewer").ListRuns(sync_pb2.ListRunsRequest())).runs == []
 
 
+async def test_a_module_sees_the_runs_of_systems_that_it_may_read(rig: PullRig) -> None:
+    """To any other the run is not there, as one that does not exist."""
+    run_id = (await rig.sync("module:reader").RunSync(_asked(no_wait=True))).run_id
+    seen = await rig.sync("module:reader").GetRun(sync_pb2.GetRunRequest(run_id=run_id))
+    assert (seen.run_id, seen.system, seen.mapping) == (run_id, "police", "incidents_to_events")
+    for role, asked in (("module:writer", run_id), ("module:stranger", run_id), ("module:reader", run_id[:-1] + "!")):
+        with pytest.raises(IntertieError) as error:
+            await rig.sync(role).GetRun(sync_pb2.GetRunRequest(run_id=asked))
+        assert error.value.reason == "RUN_NOT_FOUND", role
+
+
 async def test_runs_are_shown_listed_cancelled_and_resumed(rig: PullRig) -> None:
     """Nothing maps the records, so a run settles until it is cancelled; who asks meanwhile joins it."""
     first = await rig.sync().RunSync(_asked(no_wait=True))

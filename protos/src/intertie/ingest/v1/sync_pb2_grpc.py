@@ -95,7 +95,7 @@ class SyncServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetRun(self, request, context):
-        """Gets a run.
+        """Gets a run. A module needs a grant to read the run's system; without one there is no such run for it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

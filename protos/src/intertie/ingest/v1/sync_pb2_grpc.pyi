@@ -25,7 +25,7 @@ class SyncServiceStub:
     mapping has a run already, answers for that one. A module needs a grant to read.
     """
     GetRun: _aio.UnaryUnaryMultiCallable[_sync_pb2.GetRunRequest, _sync_pb2.SyncRun]
-    """Gets a run."""
+    """Gets a run. A module needs a grant to read the run's system; without one there is no such run for it."""
     ListRuns: _aio.UnaryUnaryMultiCallable[_sync_pb2.ListRunsRequest, _sync_pb2.ListRunsResponse]
     """Lists runs, the newest first."""
     ListRunFailures: _aio.UnaryUnaryMultiCallable[_sync_pb2.ListRunFailuresRequest, _sync_pb2.ListRunFailuresResponse]
@@ -65,7 +65,7 @@ class SyncServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _sync_pb2.GetRunRequest,
         context: _aio.ServicerContext[_sync_pb2.GetRunRequest, _abc.Awaitable[_sync_pb2.SyncRun]],
     ) -> _abc.Awaitable[_sync_pb2.SyncRun]:
-        """Gets a run."""
+        """Gets a run. A module needs a grant to read the run's system; without one there is no such run for it."""
 
     @_abc_1.abstractmethod
     def ListRuns(

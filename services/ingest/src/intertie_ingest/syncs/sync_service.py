@@ -16,7 +16,7 @@ from intertie_ingest.field_convert import invalid
 from intertie_ingest.pull.configuration import PullConfiguration, PullMapping, PullSystem
 from intertie_ingest.syncs import entry_convert, sync_convert
 from intertie_ingest.syncs.engine import Engine
-from intertie_ingest.syncs.model import RunFilter
+from intertie_ingest.syncs.model import Run, RunFilter
 from intertie_ingest.syncs.run_browse_store import RunBrowseStore
 from intertie_ingest.syncs.stores import Stores
 
@@ -60,7 +60,9 @@ class SyncService(sync_pb2_grpc.SyncServiceServicer):
     async def GetRun(self, request: sync_pb2.GetRunRequest, context: Any) -> sync_pb2.SyncRun:
         """Gets a run."""
         run = await self._stores.runs.get(sync_convert.run_id(request))
-        return sync_convert.run_message(run, self._configuration())
+        configuration = self._configuration()
+        _require_visible(run, configuration.by_id.get(run.system_id))
+        return sync_convert.run_message(run, configuration)
 
     async def ListRuns(self, request: sync_pb2.ListRunsRequest, context: Any) -> sync_pb2.ListRunsResponse:
         """Lists runs, the newest first."""
@@ -130,6 +132,20 @@ def _asked_system(configuration: PullConfiguration, request: sync_pb2.RunSyncReq
             raise errors.ModuleMismatch(metadata={"module": principal.name})
         grants.require(system, request.system, principal.name, "read", time.time())
     return configuration.system(request.system)
+
+
+def _require_visible(run: Run, system: PullSystem | None) -> None:
+    """Raises RunNotFound for a module without a grant to read the run's system: it learns nothing of the run.
+
+    Raises GrantExpired where the grant has ended.
+    """
+    principal = current_principal()
+    if principal.role != "module":
+        return
+    grant = system.grants.get(principal.name) if system is not None and system.is_active else None
+    if system is None or grant is None or not grant.covers("read"):
+        raise errors.RunNotFound(metadata={"run_id": run.run_id})
+    grants.held(system, system.name, principal.name, time.time())
 
 
 def _system_id(configuration: PullConfiguration, name: str) -> int | None:
