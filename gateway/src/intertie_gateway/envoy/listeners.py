@@ -11,9 +11,9 @@ from intertie_gateway.envoy.clusters import Address
 from intertie_gateway.envoy.routes import LUA, TRANSCODER
 from intertie_gateway.limits import MOST_HEAD_BYTES
 
-_MANAGER = (
-    "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
-)
+_MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_REQUEST_IDS = "type.googleapis.com/envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig"
+"""Without an option it writes a digit of its own into every id of 36 characters, a sender's too."""
 _HTTP = "type.googleapis.com/envoy.extensions.filters.http"
 _KIB = 1024
 _BODY_RATE = 64 * _KIB
@@ -132,10 +132,13 @@ def _manager(name: str, limits: Limits, routes: dict[str, Any], filters: list[di
         "http_filters": filters,
         "use_remote_address": True,
         "xff_num_trusted_hops": limits.trusted_hops,
+        # For a client on this machine Envoy would write another address of the machine; the routes write the client's.
+        "skip_xff_append": True,
         "server_header_transformation": "PASS_THROUGH",
         # A sender's id stays; traceparent and tracestate pass like any header.
         "generate_request_id": True,
         "preserve_external_request_id": True,
+        "request_id_extension": {"typed_config": {"@type": _REQUEST_IDS, "pack_trace_reason": False}},
         # 8 KiB of URL and 8 KiB of headers are the gateway's limits, and it counts; more than all is refused here.
         "max_request_headers_kb": MOST_HEAD_BYTES // _KIB,
         "request_headers_timeout": f"{limits.headers_seconds:g}s",
@@ -205,5 +208,3 @@ def _access_log(listener: str) -> dict[str, Any]:
             "log_format": {"json_format": line},
         },
     }
-
-

@@ -22,14 +22,16 @@ def config(most_bytes: int) -> dict[str, Any]:
         503: Unavailable("the service does not answer at the moment; try again", retry_after=1),
         504: DeadlineExceeded("the service did not answer within the deadline"),
     }
+    malformed = InvalidArgument("this is not a valid HTTP/1.1 request", reason="MALFORMED_REQUEST")
     mappers = [
+        # What Envoy answers to an unknown Transfer-Encoding.
+        {**_mapper(_status("EQ", 501), malformed), "status_code": 400},
+        _mapper(_without_host(), InvalidArgument("the request must have one Host header")),
         # Circuit breakers and the overload manager answer 503, too.
         _mapper(_flags("UO", "OM"), Overloaded()),
         *(_mapper(_status("EQ", status), error) for status, error in answers.items()),
         _mapper(_status("GE", 500), Internal()),
-        _mapper(
-            _status("GE", 400), InvalidArgument("this is not a valid HTTP/1.1 request", reason="MALFORMED_REQUEST")
-        ),
+        _mapper(_status("GE", 400), malformed),
     ]
     return {"mappers": mappers}
 
@@ -52,6 +54,13 @@ def _mapper(filter: dict[str, Any], error: IntertieError) -> dict[str, Any]:
 def _status(operator: str, status: int) -> dict[str, Any]:
     value = {"default_value": status, "runtime_key": f"{_RUNTIME_KEY}.{operator.lower()}_{status}"}
     return {"status_code_filter": {"comparison": {"op": operator, "value": value}}}
+
+
+def _without_host() -> dict[str, Any]:
+    """Of requests that could be read, those without a host."""
+    headers = [{"name": ":path", "present_match": True}, {"name": ":authority", "present_match": False}]
+    filters = [_status("EQ", 400), *({"header_filter": {"header": header}} for header in headers)]
+    return {"and_filter": {"filters": filters}}
 
 
 def _flags(*flags: str) -> dict[str, Any]:

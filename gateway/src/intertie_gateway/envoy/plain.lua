@@ -51,7 +51,7 @@ local read
 local function space(text, at) return text:find("[^ \t\r\n]", at) or #text + 1 end
 
 local function read_text(text, at)
-  local value, behind = text:match('^"([ !#-%[%]-~]*)"()', at)
+  local value, behind = text:match('^"([^%c"\\\128-\255]*)"()', at)
   return behind, value
 end
 
@@ -128,9 +128,12 @@ function envoy_on_request(handle)
   end
 end
 
--- What the gateway says in headers, too, of an error that a service told.
+-- Nothing of gRPC is left in the headers; and of an error what the gateway says there, too.
 function envoy_on_response(handle)
   local headers = handle:headers()
+  headers:remove("grpc-status")
+  headers:remove("grpc-message")
+  headers:remove("grpc-accept-encoding")
   local status = headers:get(":status")
   if (status == "503" or status == "429") and headers:get("retry-after") == nil then
     headers:add("retry-after", "1")

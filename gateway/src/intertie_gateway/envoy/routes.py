@@ -56,9 +56,10 @@ def http(judged: Sequence[Straight | Detour], times: Times) -> dict[str, Any]:
         "name": "http",
         "domains": ["*"],
         "routes": routes,
-        "response_headers_to_add": [
-            {"header": {"key": "x-request-id", "value": "%REQ(X-REQUEST-ID)%"}, "append_action": "ADD_IF_ABSENT"}
+        "request_headers_to_add": [
+            _header("x-forwarded-for", "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%", "APPEND_IF_EXISTS_OR_ADD")
         ],
+        "response_headers_to_add": [_header("x-request-id", "%REQ(X-REQUEST-ID)%", "ADD_IF_ABSENT")],
     }
     return {"name": "http", "validate_clusters": False, "virtual_hosts": [host]}
 
@@ -113,13 +114,7 @@ def _annotated(one: Straight | Detour, times: Times) -> list[dict[str, Any]]:
             **_lasting(seconds + _OWN_MARGIN),
             "retry_policy": {"retry_on": "connect-failure,refused-stream", "num_retries": 1},
         },
-        "request_headers_to_add": [
-            {
-                "header": {"key": "grpc-timeout", "value": f"{round(seconds * 1000)}m"},
-                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-            }
-        ],
-        "response_headers_to_remove": ["grpc-accept-encoding", "grpc-message", "grpc-status"],
+        "request_headers_to_add": [_header("grpc-timeout", f"{round(seconds * 1000)}m", "OVERWRITE_IF_EXISTS_OR_ADD")],
     }
     looked_at: dict[str, Any] = {"query": one.query}
     if one.body is not None:
@@ -185,6 +180,10 @@ def _denied(match: dict[str, Any]) -> dict[str, Any]:
         "match": {"path": match["path"], "grpc": {}},
         "direct_response": {"status": 401, "body": body},
     }
+
+
+def _header(name: str, value: str, action: str) -> dict[str, Any]:
+    return {"header": {"key": name, "value": value}, "append_action": action}
 
 
 def _exactly(header: str, value: str) -> dict[str, Any]:
