@@ -16,7 +16,7 @@ def config(most_bytes: int) -> dict[str, Any]:
     """
     answers: dict[int, IntertieError] = {
         404: RouteNotFound(),
-        408: DeadlineExceeded("the request did not end in time"),
+        408: DeadlineExceeded("the headers did not end in time"),
         413: BodyTooLarge(most_bytes),
         431: HeadersTooLarge(),
         503: Unavailable("the service does not answer at the moment; try again", retry_after=1),
@@ -26,7 +26,8 @@ def config(most_bytes: int) -> dict[str, Any]:
     mappers = [
         # What Envoy answers to an unknown Transfer-Encoding.
         {**_mapper(_status("EQ", 501), malformed), "status_code": 400},
-        _mapper(_without_host(), InvalidArgument("the request must have one Host header")),
+        _mapper(_with_headers(400, without=":authority"), InvalidArgument("the request must have one Host header")),
+        _mapper(_with_headers(408), DeadlineExceeded("the body did not end in time")),
         # Circuit breakers and the overload manager answer 503, too.
         _mapper(_flags("UO", "OM"), Overloaded()),
         *(_mapper(_status("EQ", status), error) for status, error in answers.items()),
@@ -56,10 +57,12 @@ def _status(operator: str, status: int) -> dict[str, Any]:
     return {"status_code_filter": {"comparison": {"op": operator, "value": value}}}
 
 
-def _without_host() -> dict[str, Any]:
-    """Of requests that could be read, those without a host."""
-    headers = [{"name": ":path", "present_match": True}, {"name": ":authority", "present_match": False}]
-    filters = [_status("EQ", 400), *({"header_filter": {"header": header}} for header in headers)]
+def _with_headers(status: int, without: str = "") -> dict[str, Any]:
+    """Of answers to requests whose headers could be read: those with this status, that lack a header."""
+    headers = [{"name": ":path", "present_match": True}]
+    if without:
+        headers.append({"name": without, "present_match": False})
+    filters = [_status("EQ", status), *({"header_filter": {"header": header}} for header in headers)]
     return {"and_filter": {"filters": filters}}
 
 
