@@ -1,5 +1,6 @@
-"""A real Envoy in front of a running suite, configured by `intertie envoy`, and raw bytes to either edge."""
+"""A real Envoy with ports of its own, configured by `intertie envoy`, and raw bytes to it or to the gateway."""
 
+import contextlib
 import http.client
 import json
 import re
@@ -15,7 +16,7 @@ import httpx
 import processes
 import requirement
 from intertie_gateway.envoy import binary
-from suite import Suite
+from suite import STARTUP_SECONDS, Suite
 
 
 def program() -> Path:
@@ -27,46 +28,44 @@ def program() -> Path:
 
 
 class Envoy:
-    """An Envoy with ports of its own, in front of a suite. It writes nothing outside of its directory."""
+    """One Envoy. It shares nothing with others of the machine."""
 
-    def __init__(self, suite: Suite, directory: Path, *options: str) -> None:
+    def __init__(self, directory: Path) -> None:
         """Args:
-        options: more for `intertie envoy`.
+        directory: of its configuration.
         """
         self._program = program()
         self.directory = directory
         self.log = directory.parent / f"{directory.name}.log"
         self.port, self.grpc_port, self.admin_port, self.stats_port = (processes.free_port() for _ in range(4))
-        self._suite = suite
-        self.options = [
-            f"--out={directory}",
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def configure(self, suite: Suite, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run `intertie envoy`, with more options."""
+        own = [
+            f"--out={self.directory}",
             f"--listen=127.0.0.1:{self.port}",
             f"--grpc-listen=127.0.0.1:{self.grpc_port}",
             f"--admin=127.0.0.1:{self.admin_port}",
             f"--stats-listen=127.0.0.1:{self.stats_port}",
-            *options,
         ]
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def configure(self, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run `intertie envoy`, with more options."""
-        return self._suite.cli("envoy", *self.options, *options, check=check)
+        return suite.cli("envoy", *own, *options, check=check)
 
     def start(self) -> "Envoy":
         """Start it on the configuration, and wait until it says that it is ready."""
         command = [str(self._program), "-c", str(self.directory / "envoy.yaml"), "--concurrency", "1"]
-        # Hot restarts share memory among all Envoys of a machine.
+        # Hot restarts share memory among all Envoys of a machine; the log is looked at soon.
         own = ["--disable-hot-restart", "--file-flush-interval-msec", "100"]
         self._process = processes.start([*command, *own], log=self.log, cwd=self.directory)
-        for _ in range(400):
-            if self._process.poll() is not None:
-                break
+        deadline = time.monotonic() + STARTUP_SECONDS
+        while self._process.poll() is None and time.monotonic() < deadline:
             try:
                 if self.admin("/ready").text == "LIVE\n":
                     return self
             except httpx.TransportError:
                 pass
             time.sleep(0.05)
+        self.stop()
         raise RuntimeError(f"Envoy did not start:\n{self.log.read_text(errors='replace')[-3000:]}")
 
     def stop(self) -> None:
@@ -81,7 +80,7 @@ class Envoy:
 
     def count(self, statistic: str) -> int:
         """The value of a counter, by its name as Envoy has it."""
-        found = re.search(rf"^{re.escape(statistic)}: (\d+)$", self.admin("/stats").text, re.M)
+        found = re.search(rf"^{re.escape(statistic)}: (\d+)$", self.admin("/stats").text, re.MULTILINE)
         return int(found[1]) if found else 0
 
     def lines(self) -> list[dict[str, Any]]:
@@ -111,10 +110,8 @@ def hear(port: int, message: bytes, *, method: str = "POST", seconds: float = 30
     """
     with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
         # Whoever refuses early may close before all is sent; its answer is there all the same.
-        try:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             connection.sendall(message)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
         answer = http.client.HTTPResponse(connection, method=method)
         answer.begin()
         body = answer.read()

@@ -16,6 +16,7 @@ from waiting import eventually
 
 EDGES = ("edge_1", "edge_2")
 """What the gateway and Envoy are called in names that requests make."""
+ENVIRONMENT = {"INTERTIE_GATEWAY_TRUSTED_PROXIES": "127.0.0.1", "INTERTIE_GATEWAY_HEADERS_SECONDS": "3"}
 
 #: Where the edges cannot agree: what Envoy's parser reads, where the gateway's reads nothing. It hands on what it read in
 #: framing of its own, so nobody behind it can read it differently. docs/envoy.md has the same list.
@@ -49,14 +50,14 @@ class Edges:
 def edges(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edges]:
     """Both edges, with the systems that the table of bad inputs sends to."""
     directory = tmp_path_factory.mktemp("edges")
-    suite = Suite(directory, env={"INTERTIE_GATEWAY_TRUSTED_PROXIES": "127.0.0.1"})
-    envoy = Envoy(suite, directory / "envoy")
+    suite = Suite(directory, env=ENVIRONMENT)
+    envoy = Envoy(directory / "envoy")
     suite.start("--demo")
     try:
         bad_inputs.set_up(suite)
         # From now on it has read everything, and each further time finds the same.
         assert suite.request("POST", "/sync", json=CLOSURES, role=MODULE).status_code == 200
-        envoy.configure("--check")
+        envoy.configure(suite, "--check")
         envoy.start()
         yield Edges(suite, envoy)
     finally:
@@ -123,6 +124,12 @@ def test_bytes_are_answered_alike(edges: Edges, name: str) -> None:
     if name in WIRE_EXCEPTIONS:
         assert outer.status == WIRE_EXCEPTIONS[name], outer.body[:500]
         return
+    same(inner, outer)
+
+
+def test_headers_that_do_not_end_are_answered_alike(edges: Edges) -> None:
+    inner, outer = (hear(port, b"GET /healthz HTTP/1.1\r\nHost: t\r\n", method="GET") for port in edges.ports.values())
+    assert inner.status == 408
     same(inner, outer)
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from intertie_chassis.durable_files import PUBLIC, keep_names, write_whole
 from intertie_chassis.errors import StartupError
-from intertie_gateway.envoy.document import BOOTSTRAP, DESCRIPTORS, SECRETS
+from intertie_gateway.envoy.document import BOOTSTRAP, DESCRIPTORS
+from intertie_gateway.envoy.tls import SECRETS
 
-_OURS = (BOOTSTRAP, SECRETS, "cds.yaml", "lds.yaml", "rds.yaml", DESCRIPTORS)
+_OURS = (BOOTSTRAP, SECRETS, "cds.yaml", "lds.yaml", "rds-*.yaml", DESCRIPTORS)
 """Names, or patterns, of all files that a configuration may have."""
 
 

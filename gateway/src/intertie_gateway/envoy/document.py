@@ -16,7 +16,6 @@ from intertie_gateway.envoy.clusters import Address
 from intertie_gateway.envoy.reflected import Contracts, in_order
 
 BOOTSTRAP = "envoy.yaml"
-SECRETS = "secrets.yaml"
 DESCRIPTORS = "contracts-*.binpb"
 """The files of contracts; each is named by its digest, so that new contracts are a change of the listener."""
 
@@ -57,8 +56,7 @@ def files(plan: Plan, told: Contracts) -> dict[str, bytes]:
     described = _descriptors(told)
     name = DESCRIPTORS.replace("*", hashlib.sha256(described).hexdigest()[:16])
     found = {name: described}
-    if secrets := plan.tls.secrets():
-        found[SECRETS] = _resources(secrets)
+    found |= {file: _resources([secret]) for file, secret in plan.tls.secrets().items()}
     parts = _parts(plan, told, plan.directory / name)
     if plan.is_watched:
         found |= {f"{part}.yaml": _resources(resources) for part, resources in parts.items()}
@@ -79,7 +77,6 @@ def judged(told: Contracts) -> list[straight.Straight | straight.Detour]:
 
 def _parts(plan: Plan, told: Contracts, descriptors: PurePath) -> dict[str, list[dict[str, Any]]]:
     """Clusters, listeners and routes, under the names of the services by which Envoy would discover them."""
-    secrets = plan.directory / SECRETS
     found = judged(told)
     http_routes, grpc_routes = routes.http(found, plan.times), routes.grpc(told.services(), plan.times)
     transcoded = sorted({one.route.method.containing_service.full_name for one in found})
@@ -90,16 +87,16 @@ def _parts(plan: Plan, told: Contracts, descriptors: PurePath) -> dict[str, list
             _route_source(plan, http_routes),
             transcoded,
             descriptors,
-            plan.tls.of_listener(["h2", "http/1.1"], tls.HTTP_CLIENTS, secrets),
+            plan.tls.of_listener(["h2", "http/1.1"], tls.HTTP_CLIENTS, plan.directory),
         )
     ]
     if plan.grpc_listen is not None:
-        transport = plan.tls.of_listener(["h2"], tls.CLIENTS, secrets)
+        transport = plan.tls.of_listener(["h2"], tls.CLIENTS, plan.directory)
         hosts.append(listeners.grpc(plan.grpc_listen, plan.limits, _route_source(plan, grpc_routes), transport))
     if plan.stats_listen is not None:
         hosts.append(listeners.statistics(plan.stats_listen, routes.statistics()))
     upstream = [
-        clusters.service(name, address, plan.tls.towards(name, secrets), plan.most_calls)
+        clusters.service(name, address, plan.tls.towards(name, plan.directory), plan.most_calls)
         for name, address in sorted(plan.services.items())
     ]
     upstream += [clusters.gateway(plan.gateway, plan.most_connections), clusters.admin(plan.admin)]
@@ -108,15 +105,18 @@ def _parts(plan: Plan, told: Contracts, descriptors: PurePath) -> dict[str, list
         "lds": _typed("envoy.config.listener.v3.Listener", hosts),
     }
     if plan.is_watched:
-        watched = [http_routes, grpc_routes] if plan.grpc_listen is not None else [http_routes]
-        configured["rds"] = _typed("envoy.config.route.v3.RouteConfiguration", watched)
+        # A file each: Envoy takes one route configuration out of one.
+        for named in (http_routes, grpc_routes) if plan.grpc_listen is not None else (http_routes,):
+            configured[f"rds-{named['name']}"] = _typed("envoy.config.route.v3.RouteConfiguration", [named])
     return configured
 
 
 def _route_source(plan: Plan, configured: dict[str, Any]) -> dict[str, Any]:
     if not plan.is_watched:
         return {"route_config": configured}
-    return {"rds": {"route_config_name": configured["name"], "config_source": _watched(plan, "rds")}}
+    return {
+        "rds": {"route_config_name": configured["name"], "config_source": _watched(plan, f"rds-{configured['name']}")}
+    }
 
 
 def _bootstrap(plan: Plan, parts: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:

@@ -187,7 +187,7 @@ def _access_log(listener: str) -> dict[str, Any]:
         "request_id": "%REQ(X-REQUEST-ID)%",
         "traceparent": "%REQ(TRACEPARENT)%",
         "method": "%REQ(X-ENVOY-ORIGINAL-METHOD?:METHOD)%",
-        "path": "%PATH(NQ:ORIG):300%",
+        "path": "%PATH(NQ:ORIG_OR_PATH):300%",
         "route": "%ROUTE_NAME%",
         "status": "%RESPONSE_CODE%",
         "grpc_status": "%GRPC_STATUS(SNAKE_STRING)%",
