@@ -18,8 +18,8 @@ EDGES = ("edge_1", "edge_2")
 """What the gateway and Envoy are called in names that requests make."""
 ENVIRONMENT = {"INTERTIE_GATEWAY_TRUSTED_PROXIES": "127.0.0.1", "INTERTIE_GATEWAY_HEADERS_SECONDS": "3"}
 
-#: Where the edges cannot agree: what Envoy's parser reads, where the gateway's reads nothing. It hands on what it read in
-#: framing of its own, so nobody behind it can read it differently. docs/envoy.md has the same list.
+#: Where the edges cannot agree: what Envoy's parser reads, where the gateway's reads nothing. It hands on what it read
+#: in framing of its own, so nobody behind it can read it differently. docs/envoy.md has the same list.
 WIRE_EXCEPTIONS = {
     "a-chunk-that-is-longer": 202,
     "a-folded-header": 202,

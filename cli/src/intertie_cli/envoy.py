@@ -91,6 +91,7 @@ async def configure(
         most_connections=settings.gateway_max_connections,
         tls=_tls(session, certs, (certificate, key), (client_ca, http_client_ca), is_here=not seen_at),
         directory=PurePath(seen_at) if seen_at else directory,
+        counts_addresses=bool(settings.gateway_address_rate or settings.gateway_address_in_flight),
         is_watched=watched,
     )
     told = reflected.together({name: await _ask(session, name) for name in SERVICES})
@@ -156,7 +157,7 @@ def _say_what_was_written(
     told: reflected.Contracts,
     found: list[difference.Change],
 ) -> None:
-    judged = document.judged(told)
+    judged = document.judged(plan, told)
     count = sum(isinstance(one, straight.Straight) for one in judged)
     start = replace(plan, directory=directory).directory / document.BOOTSTRAP
     if session.printer.is_json:

@@ -31,6 +31,11 @@ def test_what_holds_a_document_takes_the_detour() -> None:
     assert isinstance(JUDGED["GET /mappings"], Detour), "the documents are in the mappings that it lists"
 
 
+def test_where_addresses_are_limited_nothing_goes_straight() -> None:
+    """The gateway alone counts their requests."""
+    assert {type(judge(judged.route, counts_addresses=True)) for judged in JUDGED.values()} == {Detour}
+
+
 @pytest.mark.parametrize(
     ("name", "plain", "odd"),
     [

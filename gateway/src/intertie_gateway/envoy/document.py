@@ -20,7 +20,7 @@ DESCRIPTORS = "contracts-*.binpb"
 """The files of contracts; each is named by its digest, so that new contracts are a change of the listener."""
 
 _ERROR_DETAILS = ("ErrorInfo", "BadRequest", "RetryInfo")
-_HEADING = "# Made by `intertie envoy` from what the services say of themselves. Changes by hand are lost: see docs/envoy.md.\n"
+_HEADING = "# Made by `intertie envoy` from what the services say. Changes by hand are lost; see docs/envoy.md.\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,8 @@ class Plan:
     tls: tls.Tls
     directory: PurePath
     """Where Envoy finds the files."""
+    counts_addresses: bool = False
+    """Whether requests of addresses are limited: the gateway alone counts them, so all must pass it."""
     is_watched: bool = False
     """Whether Envoy watches files for clusters, listeners and routes."""
 
@@ -64,10 +66,10 @@ def files(plan: Plan, told: Contracts) -> dict[str, bytes]:
     return found
 
 
-def judged(told: Contracts) -> list[straight.Straight | straight.Detour]:
+def judged(plan: Plan, told: Contracts) -> list[straight.Straight | straight.Detour]:
     """Every annotated route of the services, the more specific before the less."""
     found = [
-        straight.judge(route)
+        straight.judge(route, counts_addresses=plan.counts_addresses)
         for server, service in told.services()
         for method in service.methods
         for route in contracts.routes_of(server, method)
@@ -77,7 +79,7 @@ def judged(told: Contracts) -> list[straight.Straight | straight.Detour]:
 
 def _parts(plan: Plan, told: Contracts, descriptors: PurePath) -> dict[str, list[dict[str, Any]]]:
     """Clusters, listeners and routes, under the names of the services by which Envoy would discover them."""
-    found = judged(told)
+    found = judged(plan, told)
     http_routes, grpc_routes = routes.http(found, plan.times), routes.grpc(told.services(), plan.times)
     transcoded = sorted({one.route.method.containing_service.full_name for one in found})
     hosts = [

@@ -115,7 +115,7 @@ async def _one(
     async for reply in call(requests(), timeout=_SECONDS):
         if reply.HasField("error_response"):
             raise StartupError(f"reflection refuses: {reply.error_response.error_message}")
-        return reply  # type: ignore[no-any-return]
+        return reply
     raise StartupError("reflection gives no answer")
 
 

@@ -40,9 +40,9 @@ class Times:
 def http(judged: Sequence[Straight | Detour], times: Times) -> dict[str, Any]:
     """The routes of the HTTP listener.
 
-    A request of a straight route first takes its way to the gateway; there `plain.lua` looks at it, and when it is plain,
-    the routes are looked through again, and it takes the one to the service. So whatever the script does not vouch for,
-    or would vouch for if it had not failed, the gateway answers.
+    A request of a straight route first takes its way to the gateway; there `plain.lua` looks at it, and when it is
+    plain, the routes are looked through again, and it takes the one to the service. So whatever the script does not
+    vouch for, or would vouch for if it had not failed, the gateway answers.
 
     Args:
         judged: every annotated route, the more specific before the less.
@@ -69,11 +69,12 @@ def grpc(services: Iterable[tuple[str, ServiceDescriptor]], times: Times) -> dic
 
     A call without a token is refused here: with TLS a service would take Envoy's certificate for its caller's word.
     """
-    routes: list[dict[str, Any]] = []
-    for server, service in services:
-        for method in service.methods:
-            if Rule.of(method).roles - {"service"}:
-                routes.append(_call(server, service, method, times))
+    routes = [
+        _call(server, service, method, times)
+        for server, service in services
+        for method in service.methods
+        if Rule.of(method).roles - {"service"}
+    ]
     paths = [route["match"] for route in routes]
     denied = [_denied(match) for match in paths]
     unknown = {

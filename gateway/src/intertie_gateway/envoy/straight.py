@@ -49,11 +49,15 @@ class Detour:
     """The reason, for people."""
 
 
-def judge(route: Route) -> Straight | Detour:
-    """Whether Envoy may answer plain requests of the route."""
+def judge(route: Route, *, counts_addresses: bool = False) -> Straight | Detour:
+    """Whether Envoy may answer plain requests of the route.
+
+    Args:
+        counts_addresses: whether requests of addresses are limited, which the gateway does.
+    """
     template = templates.parse(route.template)
     path = _path(template, route.method.input_type)
-    why = _obstacle(route, template)
+    why = "addresses are limited, and the gateway counts" if counts_addresses else _obstacle(route, template)
     if why:
         return Detour(route, path, why)
     return Straight(route, path, _query(route, template), _body(route, template))
