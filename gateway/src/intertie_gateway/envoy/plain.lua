@@ -107,7 +107,11 @@ end
 local function is_plain_body(handle, kind)
   local headers = handle:headers()
   local length = headers:get("content-length")
-  if kind == nil then return (length == nil or length == "0") and headers:get("transfer-encoding") == nil end
+  if kind == nil then
+    if length ~= nil and length ~= "0" then return false end
+    local unasked = handle:body() -- over HTTP/2 one may come without its length
+    return unasked == nil or unasked:length() == 0
+  end
   if length == nil or not is_of_kind(length, "number") or tonumber(length) > MOST_BODY_BYTES then return false end
   local buffer = handle:body()
   if buffer == nil or buffer:length() == 0 then return false end
