@@ -277,7 +277,18 @@ def test_trusted_proxies_name_their_clients(services: Services, script: Script, 
     """With the setting, the address that the proxy saw is the peer."""
     with running_gateway(services.address, tmp_path, {"INTERTIE_GATEWAY_TRUSTED_PROXIES": "127.0.0.0/8"}) as gateway:
         gateway.webhook(x_forwarded_for="203.0.113.9")
-    assert script.deliveries[0].peer == "203.0.113.9"
+        # As sent by a proxy on this machine for somebody on this machine, and for somebody who says to be.
+        gateway.webhook(x_forwarded_for="127.0.0.1")
+        gateway.webhook(x_forwarded_for="127.0.0.1, 203.0.113.10")
+    assert [delivery.peer for delivery in script.deliveries] == ["203.0.113.9", "127.0.0.1", "203.0.113.10"]
+
+
+def test_where_all_are_proxies_nobody_is_local(services: Services, script: Script, tmp_path: Path) -> None:
+    """Whoever calls could name the loopback, to which `push_auth: none` opens."""
+    with running_gateway(services.address, tmp_path, {"INTERTIE_GATEWAY_TRUSTED_PROXIES": "*"}) as gateway:
+        gateway.webhook(x_forwarded_for="127.0.0.1")
+        gateway.webhook(x_forwarded_for="203.0.113.9")
+    assert [delivery.peer for delivery in script.deliveries] == ["", "203.0.113.9"]
 
 
 @pytest.mark.parametrize(

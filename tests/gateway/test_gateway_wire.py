@@ -95,6 +95,36 @@ def test_an_upgrade_is_ignored(gateway: GatewayProcess, script: Script) -> None:
     assert status_of(plain) == 200
 
 
+@pytest.mark.parametrize("pause", [False, True], ids=["at-once", "behind-the-headers"])
+def test_a_body_beside_an_upgrade_arrives(gateway: GatewayProcess, script: Script, pause: bool) -> None:
+    """Java's HTTP client asks for an upgrade to HTTP/2 with its first request, whose body it sends along."""
+    asked = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+    framings = (
+        (b"Content-Length: 8\r\n\r\n", b'{"id":1}'),
+        (b"Transfer-Encoding: chunked\r\n\r\n", b'8\r\n{"id":1}\r\n0\r\n\r\n'),
+    )
+    for framing, body in framings:
+        head = HEAD + asked + framing
+        answer = gateway.raw(head, body) if pause else gateway.raw(head + body)
+        assert status_of(answer) == 202
+        assert b"connection: close" in answer
+    assert [delivery.body for delivery in script.deliveries] == [b'{"id":1}'] * 2
+
+
+def test_two_headers_that_a_proxy_made_one_are_two(gateway: GatewayProcess, script: Script) -> None:
+    """Proxies may join fields of one name with a comma (RFC 9110); which value counts stays as unclear as before."""
+    joined = (
+        (b"Host: t\r\n", b"Host: t,other\r\n"),
+        (b"Content-Type: application/json\r\n", b"Content-Type: application/json, text/plain\r\n"),
+        (b"Host: t\r\n", b"Host: t\r\nAuthorization: Bearer a,Bearer b\r\n"),
+    )
+    for old, new in joined:
+        answer = gateway.raw(HEAD.replace(old, new) + b"Content-Length: 2\r\nConnection: close\r\n\r\n{}")
+        assert status_of(answer) == 400, new
+        problem_of(answer)
+    assert script.deliveries == []
+
+
 @pytest.mark.parametrize("path", [f"http://other.example{WEBHOOK}", f"http://other.example:99{WEBHOOK}?a=b"])
 def test_absolute_urls_are_read_as_their_path(gateway: GatewayProcess, script: Script, path: str) -> None:
     """RFC 9112 has every server take them."""

@@ -15,7 +15,9 @@ from intertie_chassis.certificates import Identity, identity_of
 from intertie_chassis.errors import StartupError, Unauthenticated
 from intertie_chassis.principals import Principal
 
-SERVICES = ("registry", "ingest", "pull", "mapper", "audit", "gateway", "cli")
+SERVICES = ("registry", "ingest", "pull", "mapper", "audit", "gateway", "cli", "envoy")
+_PROXY = "service:envoy"
+"""Whose certificate speaks for nobody: it hands on what strangers send, and would lend its name to who has no token."""
 DEFAULT = (*(f"service:{name}" for name in SERVICES), "module:*")
 """Whom a process lets in unless its settings say otherwise."""
 
@@ -96,10 +98,10 @@ class Caller:
     def principal(self) -> Principal:
         """Whom the certificate itself speaks for.
 
-        Raises Unauthenticated when its URI is not one of ours: such a caller needs a token.
+        Raises Unauthenticated when its URI is not one of ours, or is a proxy's: such a caller needs a token.
         """
         identity = self._identity
-        if not identity.role:
+        if not identity.role or identity.label == _PROXY:
             raise Unauthenticated
         return Principal(identity.role, identity.name, identity.label, "", identity.ends_at)
 

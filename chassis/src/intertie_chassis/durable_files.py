@@ -35,13 +35,13 @@ def locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def write_whole(path: Path, text: str, mode: int) -> None:
+def write_whole(path: Path, content: str | bytes, mode: int) -> None:
     """Writes the file whole or not at all, for good when this returns. Raises OSError."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w") as file:
+        with os.fdopen(descriptor, "wb") as file:
             os.fchmod(file.fileno(), mode)
-            file.write(text)
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

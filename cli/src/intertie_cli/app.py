@@ -12,6 +12,7 @@ from intertie_cli import (
     connections,
     db,
     deliveries,
+    envoy,
     grants,
     keys,
     log,
@@ -37,6 +38,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 verb(app, "up")(up.run_suite)
+verb(app, "envoy")(envoy.configure)
 connection_trials.add_to(connections.app)
 audit.add_to(log.app)
 secret_rotation.add_to(connections.app)

@@ -19,7 +19,7 @@ from intertie_chassis.certificates import uri_of
 from intertie_chassis.durable_files import PRIVATE, PUBLIC, write_whole
 from intertie_chassis.errors import StartupError
 
-PROCESSES = ("registry", "ingest", "pull", "mapper", "audit", "gateway", "cli")
+PROCESSES = ("registry", "ingest", "pull", "mapper", "audit", "gateway", "cli", "envoy")
 """Whose certificates a new authority makes."""
 
 _LOCAL = ("localhost", "127.0.0.1", "::1")

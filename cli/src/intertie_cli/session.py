@@ -27,44 +27,45 @@ class Session:
     @property
     def registry(self) -> registry_pb2_grpc.RegistryServiceStub:
         """Systems, connections, mappings, grants."""
-        return registry_pb2_grpc.RegistryServiceStub(self._channel("registry"))
+        return registry_pb2_grpc.RegistryServiceStub(self.channel("registry"))
 
     @property
     def secrets(self) -> secrets_pb2_grpc.SecretsServiceStub:
         """How credentials are kept."""
-        return secrets_pb2_grpc.SecretsServiceStub(self._channel("registry"))
+        return secrets_pb2_grpc.SecretsServiceStub(self.channel("registry"))
 
     @property
     def ingest(self) -> ingest_pb2_grpc.IngestServiceStub:
         """Deliveries, rejections, cached records."""
-        return ingest_pb2_grpc.IngestServiceStub(self._channel("ingest"))
+        return ingest_pb2_grpc.IngestServiceStub(self.channel("ingest"))
 
     @property
     def mapper(self) -> mapper_pb2_grpc.MapperServiceStub:
         """Previews and checkpoints."""
-        return mapper_pb2_grpc.MapperServiceStub(self._channel("mapper"))
+        return mapper_pb2_grpc.MapperServiceStub(self.channel("mapper"))
 
     @property
     def audit(self) -> audit_pb2_grpc.AuditServiceStub:
         """The log."""
-        return audit_pb2_grpc.AuditServiceStub(self._channel("audit"))
+        return audit_pb2_grpc.AuditServiceStub(self.channel("audit"))
 
     @property
     def query(self) -> query_pb2_grpc.QueryServiceStub:
         """Questions to external systems."""
-        return query_pb2_grpc.QueryServiceStub(self._channel("pull"))
+        return query_pb2_grpc.QueryServiceStub(self.channel("pull"))
 
     @property
     def sync(self) -> sync_pb2_grpc.SyncServiceStub:
         """Runs of syncs."""
-        return sync_pb2_grpc.SyncServiceStub(self._channel("pull"))
+        return sync_pb2_grpc.SyncServiceStub(self.channel("pull"))
 
     async def close(self) -> None:
         """Ends the connections."""
         for channel in self._channels.values():
             await channel.close()
 
-    def _channel(self, service: str) -> clients.Channel:
+    def channel(self, service: str) -> clients.Channel:
+        """The connection to a service, for what has no stub above."""
         self.called.append(service)
         if service not in self._channels:
             address = self.settings.address_of(service)

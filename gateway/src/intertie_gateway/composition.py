@@ -56,7 +56,12 @@ async def application(
     health = Health(backends)
     denials = DenialLog(backends.channels["audit"], token)
     gateway = Gateway(
-        Receiver(coalescer, most_bytes=most_bytes, held=held),
+        Receiver(
+            coalescer,
+            most_bytes=most_bytes,
+            held=held,
+            believes_proxies="*" not in settings.gateway_trusted_proxies,
+        ),
         Transcoder(backends, deadline=settings.gateway_deadline_seconds, most_bytes=most_bytes, held=held),
         {
             b"/healthz": health.alive,

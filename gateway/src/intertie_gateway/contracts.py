@@ -46,10 +46,14 @@ def routes() -> Iterator[Route]:
         for file in files:
             for service in file.services_by_name.values():
                 for method in service.methods:
-                    yield from _routes_of(backend, method)
+                    yield from routes_of(backend, method)
 
 
-def _routes_of(backend: str, method: MethodDescriptor) -> Iterator[Route]:
+def routes_of(backend: str, method: MethodDescriptor) -> Iterator[Route]:
+    """The routes of one method, whose contract may also be one that a server told; none when it is not annotated.
+
+    Raises TypeError for one that streams.
+    """
     if not method.GetOptions().HasExtension(annotations_pb2.http):
         return
     if method.client_streaming or method.server_streaming:

@@ -15,6 +15,9 @@ _NOTED = frozenset(
 _JSON = re.compile(r"application/(json|[!#$&^_.+a-z0-9-]+\+json)")
 _BASE64 = re.compile(rb"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=?|[A-Za-z0-9+/]{2}(==)?)?")
 """What gRPC takes in metadata of names in `-bin`, padded or not."""
+_TWO_TOKENS = re.compile(rb", *[Bb][Ee][Aa][Rr][Ee][Rr] ")
+_TWO_TYPES = re.compile(rb", *[A-Za-z]+/[A-Za-z]")
+"""What a proxy makes of two headers."""
 _FORM = "application/x-www-form-urlencoded"
 _KNOWN_TYPES_MOST = 256
 _ids = RequestIds()
@@ -47,14 +50,15 @@ class Head:
                     )
                 continue
             if name == b"host":
-                self.hosts += 1
+                # A proxy may have made one of two; a host has no comma.
+                self.hosts += 1 + value.count(b",")
             elif name == b"content-type":
-                self._note_twice(name, self.content_type)
+                self._note_twice(name, value if _TWO_TYPES.search(value) else self.content_type)
                 self.content_type = value
             elif name == b"content-length":
                 self.content_length = value
             elif name == b"authorization":
-                self._note_twice(name, self.authorization)
+                self._note_twice(name, value if _TWO_TOKENS.search(value) else self.authorization)
                 self.authorization = value
             elif name == b"content-encoding":
                 self._note_twice(name, self.content_encoding)

@@ -8,6 +8,7 @@ import http
 from asyncio import Transport
 from typing import Any
 
+import httptools
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -40,6 +41,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._body_bytes = 0
         self._bytes_after_head = 0
+        self._framing = b""
+        self._is_resuming = False
         if len(self.connections) > self.most_connections:
             self._refuse(Overloaded())
         if not self.of_address.enter(_address(self.client)):
@@ -52,7 +55,15 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Takes bytes in; gives up on headers that do not end."""
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._go_on_without_upgrade(data[upgrade.args[0] :])
+            return
+        except httptools.HttpParserError:
+            self.send_400_response("")
+            return
         if self._in_head and self.parser is not None:
             self._head_bytes += len(data)
             if self._head_bytes > MOST_HEAD_BYTES:
@@ -61,6 +72,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self._bytes_after_head += len(data)
             if self._bytes_after_head > _FREE_FRAMING + _FRAMING_PER_BYTE * self._body_bytes:
                 self._refuse(InvalidArgument("the body is hardly anything but framing", reason="MALFORMED_REQUEST"))
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the URL."""
+        if not self._is_resuming:
+            super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header. A trailer is left out: uvicorn would put it among the headers, so whether it counts would depend
@@ -71,6 +87,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A request begins."""
+        if self._is_resuming:
+            return
         super().on_message_begin()
         self._since = self.loop.time()
         self._in_head = True
@@ -78,6 +96,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """A request's headers have ended; its answer may begin."""
+        if self._is_resuming:
+            return
         self._in_head = False
         self._body_bytes = 0
         self._bytes_after_head = 0
@@ -85,6 +105,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(InvalidArgument(f"the URL is longer than {MOST_URL_BYTES} bytes"), 414)
             return
         super().on_headers_complete()
+        if self.parser.should_upgrade():
+            self._framing = _framing_of(self.headers)
 
     def on_body(self, body: bytes) -> None:
         """A part of a body."""
@@ -95,7 +117,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """A request has ended."""
-        if self.cycle is None:
+        if self.cycle is None or self._framing:
+            # At an upgrade the parser takes a body for another protocol's bytes.
             return
         super().on_message_complete()
 
@@ -122,14 +145,26 @@ class BoundedProtocol(HttpToolsProtocol):
         """Answers what the parser cannot make sense of."""
         self._refuse(InvalidArgument("this is not a valid HTTP/1.1 request", reason="MALFORMED_REQUEST"))
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """Ignores an upgrade that is not taken, as RFC 9110 has it: the request is answered. The parser reads nothing
-        after it, so the connection ends with that answer; not a line in the log for each.
+    def _go_on_without_upgrade(self, rest: bytes) -> None:
+        """Ignores an upgrade that is not taken, as RFC 9110 has it: the request is answered with its body, which Java's
+        HTTP client for one sends along. The connection ends with that answer.
+
+        Args:
+            rest: what came behind the headers.
         """
+        framing, self._framing = self._framing, b""
         if self.cycle is None or self.cycle.response_complete:
             self.transport.close()
-        else:
-            self.cycle.keep_alive = False
+            return
+        self.cycle.keep_alive = False
+        if framing:
+            # The parser has ended; another one is told how long the body is.
+            self.parser = httptools.HttpRequestParser(self)
+            self._is_resuming = True
+            self.parser.feed_data(b"POST / HTTP/1.1\r\n" + framing + b"\r\n")
+            self._is_resuming = False
+            if rest:
+                self.data_received(rest)
 
     def _refuse(self, error: IntertieError, status: int | None = None) -> None:
         """Answers in place of the application, and closes.
@@ -155,6 +190,14 @@ class BoundedProtocol(HttpToolsProtocol):
                 "request refused", status=answer.status, reason=error.reason, peer=_address(self.client)
             )
         self.transport.close()
+
+
+def _framing_of(headers: list[tuple[bytes, bytes]]) -> bytes:
+    """The header that says how long the body is; empty: there is none."""
+    for name, value in headers:
+        if name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0")):
+            return name + b": " + value + b"\r\n"
+    return b""
 
 
 def _address(client: Any) -> str:

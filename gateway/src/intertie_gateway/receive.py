@@ -35,7 +35,18 @@ _REMEMBERED_PEERS_MOST = 4096
 class Receiver:
     """Takes deliveries and answers once ingest has stored or refused them."""
 
-    def __init__(self, coalescer: Coalescer[ingest_pb2.AcceptResult], *, most_bytes: int, held: Held) -> None:
+    def __init__(
+        self,
+        coalescer: Coalescer[ingest_pb2.AcceptResult],
+        *,
+        most_bytes: int,
+        held: Held,
+        believes_proxies: bool = False,
+    ) -> None:
+        """Args:
+        believes_proxies: whether an address that the server took from a proxy's header may be a local one. Not where
+            every peer is trusted as a proxy: then whoever calls could say so.
+        """
         self._coalescer = coalescer
         self._most_bytes = most_bytes
         self._held = held
@@ -43,6 +54,7 @@ class Receiver:
         self._webhook_types = MediaTypes(form=True)
         self._push_types = MediaTypes(form=False)
         self._loopback: dict[str, bool] = {}
+        self._believes_proxies = believes_proxies
 
     async def webhook(self, segment: bytes, scope: Scope, head: Head, receive: Receive) -> Answer:
         """Answers a webhook of the system that the path's last segment names."""
@@ -113,7 +125,8 @@ class Receiver:
         """
         client = scope["client"]
         address: str = client[0] if client else ""
-        if not proxied:
+        # uvicorn gives the address that a trusted proxy named the port 0.
+        if not proxied or (self._believes_proxies and client and client[1] == 0):
             return address
         loopback = self._loopback.get(address)
         if loopback is None:

@@ -39,6 +39,16 @@ def test_services_and_modules_are_let_in_by_default(directory: Path) -> None:
     assert events.expires_at > 0
 
 
+def test_a_proxy_is_let_in_and_speaks_for_nobody(directory: Path) -> None:
+    """It hands on tokens of people and modules, none of services."""
+    proxy = Callers.parse("").of(_context(directory, "spiffe://intertie/service/envoy"))
+    with pytest.raises(Unauthenticated):
+        _ = proxy.principal
+    proxy.vouch_for(Principal("module", "events", "module:events", "", 0))
+    with pytest.raises(Unauthenticated):
+        proxy.vouch_for(Principal("service", "mapper", "service:mapper", "", 0))
+
+
 @pytest.mark.parametrize(
     "uris",
     [
