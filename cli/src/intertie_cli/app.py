@@ -5,6 +5,7 @@ from importlib.metadata import version
 import typer
 
 from intertie_cli import (
+    apply,
     audit,
     certs,
     checkpoints,
@@ -37,6 +38,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 verb(app, "up")(up.run_suite)
+apply.add_to(app)
 connection_trials.add_to(connections.app)
 audit.add_to(log.app)
 secret_rotation.add_to(connections.app)
