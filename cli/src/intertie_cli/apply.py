@@ -13,7 +13,7 @@ from intertie_cli.declared import checking, export, live, loaded, plan_text, sch
 from intertie_cli.declared.application import Application
 from intertie_cli.declared.nodes import Problem, in_order
 from intertie_cli.declared.pairs import paired
-from intertie_cli.declared.plan import Change, Plan, Prune, Pruning, made, second_verifiers
+from intertie_cli.declared.plan import Change, Plan, Prune, Pruning, concerned, made, second_verifiers
 from intertie_cli.options import Yes, confirm
 from intertie_cli.problems import UsageError
 from intertie_cli.secret_rotation import MOST_HOURS
@@ -79,9 +79,11 @@ async def apply_files(
         raise UsageError("the files declare nothing; nothing is done, and nothing is pruned")
     state = await live.read(session.registry)
     pairs, wrong = paired(declared, state)
-    verdict = await checking.ask(session.configuration, pairs, state, skip_targets=skip_target_validation)
     how = Prune.NOTHING if not prune else Prune.DELETE if delete else Prune.DEACTIVATE
-    plan = made(pairs, state, verdict.compared, Pruning(how, prune_systems))
+    pruning = Pruning(how, prune_systems)
+    asked = concerned(pairs, made(pairs, state, {}, pruning))
+    verdict = await checking.ask(session.configuration, asked, state, skip_targets=skip_target_validation)
+    plan = made(pairs, state, verdict.compared, pruning)
     wrong = [*wrong, *verdict.problems, *second_verifiers(pairs, state, plan)]
     if wrong:
         return _refuse(session, wrong)

@@ -68,11 +68,9 @@ class Application:
                 await self._update(change.live, self._message(pair), self._named(change), replaces=_replaces(change))
 
     def _message(self, pair: Pair) -> Any:
-        if pair.declared.kind == "mapping":
-            key = (pair.declared.system, pair.declared.reads_through)
-            return messages.mapping(pair, self._created.get(key) or messages.number_of(pair, self._state))
-        make = {"system": messages.system, "connection": messages.connection, "grant": messages.grant}
-        return make[pair.declared.kind](pair)
+        # A connection that was made in this run has its number from there.
+        created = self._created.get((pair.declared.system, pair.declared.reads_through))
+        return messages.of(pair, created or messages.number_of(pair, self._state))
 
     async def _create(self, pair: Pair) -> None:
         message, registry = self._message(pair), self._registry

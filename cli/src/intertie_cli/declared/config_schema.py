@@ -12,7 +12,7 @@ SOAP_VERSIONS = ("1.1", "1.2")
 _TEXT: Schema = {"type": ["string", "null"]}
 _SECRET: Schema = {"type": ["string", "null"], "minLength": 1}
 _TEXTS: Schema = {"type": ["array", "null"], "items": {"type": "string"}}
-_VARIABLE: Schema = {"$ref": "#/$defs/variable"}
+_VARIABLE: Schema = {"$ref": "#/definitions/variable"}
 
 
 def config_schema() -> Schema:

@@ -1,5 +1,6 @@
 """How two values of a part differ, field by field, and how that is shown: never with a credential."""
 
+import difflib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +8,8 @@ from typing import Any
 
 from intertie_cli.declared.nodes import Path, shown_path
 
-_LONGEST = 160
+_LONGEST = 140
+_AROUND = 2
 
 
 class _Absent:
@@ -26,6 +28,8 @@ class FieldChange:
     new: str = ""
     #: what is told of a credential instead
     secret: str = ""
+    #: where one line is too short for both values: how their lines differ
+    lines: tuple[str, ...] = ()
 
 
 def between(old: Any, new: Any, written: dict[Path, str], path: Path) -> Iterator[FieldChange]:
@@ -41,9 +45,10 @@ def between(old: Any, new: Any, written: dict[Path, str], path: Path) -> Iterato
     elif not is_same(old, new):
         if any(each[: len(path)] == path for each in written):
             shown = "" if old is ABSENT else "(not shown)"
-            yield FieldChange(shown_path(path), shown, _shown(_as_written(new, written, path)))
+            new = _as_written(new, written, path)
+            yield FieldChange(shown_path(path), shown, _shown(new), lines=_lines(ABSENT, new))
         else:
-            yield FieldChange(shown_path(path), _shown(old), _shown(new))
+            yield FieldChange(shown_path(path), _shown(old), _shown(new), lines=_lines(old, new))
 
 
 def is_same(old: Any, new: Any) -> bool:
@@ -54,10 +59,24 @@ def is_same(old: Any, new: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
+    return "" if value is ABSENT else json.dumps(value, ensure_ascii=False)
+
+
+def _lines(old: Any, new: Any) -> tuple[str, ...]:
+    """How the lines of two values differ; none where both fit into one line."""
+    is_long = len(_shown(old)) + len(_shown(new)) > _LONGEST
+    if not is_long and not any(isinstance(each, str) and "\n" in each.rstrip("\n") for each in (old, new)):
+        return ()
+    found = difflib.unified_diff(_written_out(old), _written_out(new), lineterm="", n=_AROUND)
+    told = [line for line in found if not line.startswith(("---", "+++"))]
+    # Where each place stands in the value is of no use; that some lines are left out between two is.
+    return tuple("…" if line.startswith("@@") else line for line in told[1:])
+
+
+def _written_out(value: Any) -> list[str]:
     if value is ABSENT:
-        return ""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+        return []
+    return (value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)).split("\n")
 
 
 def _as_written(value: Any, written: dict[Path, str], path: Path) -> Any:

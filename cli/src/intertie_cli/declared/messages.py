@@ -14,6 +14,14 @@ from intertie_cli.declared.pairs import Pair
 from intertie_cli.declared.values import with_connection
 
 
+def of(pair: Pair, number: int | None) -> Any:
+    """The message of a part; `number` is that of the connection that a mapping names."""
+    if pair.declared.kind == "mapping":
+        return mapping(pair, number)
+    make = {"system": system, "connection": connection, "grant": grant}
+    return make[pair.declared.kind](pair)
+
+
 def system(pair: Pair) -> registry_pb2.System:
     """A system, whole."""
     return registry_pb2.System(system_name=pair.declared.key[0], **pair.declared.values_but("system_name"))

@@ -96,6 +96,12 @@ def made(pairs: Collection[Pair], state: State, compared: dict[Key, dict[str, Co
     return Plan(tuple(_ordered(changes, pruned)), unchanged)
 
 
+def concerned(pairs: Collection[Pair], plan: Plan) -> list[Pair]:
+    """The parts that a plan would change, or has to know more of: what stays as it is needs no check."""
+    changed = {id(change.declared) for change in plan.changes}
+    return [pair for pair in pairs if id(pair.declared) in changed]
+
+
 def second_verifiers(pairs: Collection[Pair], state: State, plan: Plan) -> list[Problem]:
     """Connections of one system that would both verify what it delivers, of which there can be one."""
     gone = {(change.kind, change.key) for change in plan.changes if change.is_loss}

@@ -31,7 +31,13 @@ def show(printer: Printer, plan: Plan, *, is_done: bool | None) -> None:
 def lines(change: Change) -> list[str]:
     """A change for people: what, and a line for each field."""
     ending = f" ({change.action})" if change.is_loss else ""
-    return [f"{_SIGNS[change.action]} {change.title}{ending}", *(f"    {_field(each)}" for each in change.fields)]
+    told = [f"{_SIGNS[change.action]} {change.title}{ending}"]
+    for each in change.fields:
+        if each.lines:
+            told += [f"    {each.field}:", *(f"      {line}".rstrip() for line in each.lines)]
+        else:
+            told.append(f"    {_field(each)}")
+    return told
 
 
 def summary(plan: Plan) -> str:

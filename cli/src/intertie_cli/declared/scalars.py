@@ -5,6 +5,7 @@ wrote them meant one of the two, and nobody knows which: they are refused with a
 something else than a text, but nobody means as such (`2026-01-01`, `12:30`), is the text that it looks like.
 """
 
+import math
 import re
 from decimal import Decimal
 from typing import Any
@@ -16,7 +17,8 @@ _WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _OCTAL = re.compile(r"[-+]?0[0-9_]+|0o[0-7]+")
 _HEXADECIMAL = re.compile(r"[-+]?0x[0-9a-fA-F_]+|[-+]?0b[01_]+")
 _GROUPED = re.compile(r"[-+]?[0-9][0-9_]*_[0-9_]*(?:\.[0-9_]*)?")
-_FRACTION = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\.[0-9]+")
+# With a point and a sign of the exponent it is a number to all readers.
+_FRACTION = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\.[0-9]+(?:[eE][-+][0-9]+)?")
 _OTHER_FRACTION = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+")
 _NO_NUMBER = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _MOST_DIGITS = 400
@@ -51,7 +53,7 @@ def value_of(text: str) -> Any:
 
 def _fraction(text: str) -> float:
     value = float(text)
-    if Decimal(repr(value)) != Decimal(text):
+    if not math.isfinite(value) or Decimal(repr(value)) != Decimal(text):
         raise Ambiguous("is a number with more digits than a number keeps: quote it, so that none is lost")
     return value
 

@@ -11,7 +11,8 @@ from intertie_cli.declared.fields import FIELDS, SECTIONS, Field, Kind
 from intertie_cli.declared.mapping_schema import mapping_schema
 from intertie_cli.declared.model import VERSION
 
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
+#: what editors know best
+DIALECT = "http://json-schema.org/draft-07/schema#"
 _NAME = r"^(?!\.{1,2}$)(?! )[^/]*[^/ ]$"
 _VARIABLE = r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}"
 _TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})$"
@@ -41,12 +42,12 @@ def schema() -> Schema:
                 section: {
                     "description": _ABOUT[section],
                     "type": ["array", "null"],
-                    "items": {"$ref": f"#/$defs/{kind}"},
+                    "items": {"$ref": f"#/definitions/{kind}"},
                 }
                 for section, kind in SECTIONS.items()
             },
         },
-        "$defs": {
+        "definitions": {
             **{kind: _part(kind) for kind in FIELDS},
             "config_json": config_schema(),
             "mapping_config": mapping_schema(),
@@ -91,20 +92,20 @@ def _value(field: Field) -> Schema:
         found = {"type": ["string", "null"], "minLength": 1}
     elif field.form == "word":
         words: list[Any] = [*field.words] if field.is_needed else [*field.words, None]
-        found = {"anyOf": [{"enum": words}, {"$ref": "#/$defs/variable"}]}
+        found = {"anyOf": [{"enum": words}, {"$ref": "#/definitions/variable"}]}
     elif field.form == "whole":
         number = {"type": ["integer", "null"], "minimum": 0, "maximum": field.most}
-        found = {"anyOf": [number, {"$ref": "#/$defs/variable"}]}
+        found = {"anyOf": [number, {"$ref": "#/definitions/variable"}]}
     elif field.form == "flag":
-        found = {"anyOf": [{"type": ["boolean", "null"]}, {"$ref": "#/$defs/variable"}]}
+        found = {"anyOf": [{"type": ["boolean", "null"]}, {"$ref": "#/definitions/variable"}]}
     elif field.form == "permissions":
         found = _permissions()
     elif field.form == "time":
         found = {
-            "anyOf": [{"type": "string", "pattern": _TIME}, {"type": "null"}, {"$ref": "#/$defs/variable"}],
+            "anyOf": [{"type": "string", "pattern": _TIME}, {"type": "null"}, {"$ref": "#/definitions/variable"}],
         }
     else:
-        found = {"$ref": f"#/$defs/{field.name}"}
+        found = {"$ref": f"#/definitions/{field.name}"}
     if field.default not in (None, ""):
         found["default"] = field.default
     return found

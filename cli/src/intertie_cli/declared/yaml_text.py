@@ -23,8 +23,10 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     style: str | None = None
-    if "\n" in text and not any(line != line.rstrip() for line in text.split("\n")):
-        style = "|"
+    if not text.isprintable() and not all(line.isprintable() for line in text.split("\n")):
+        style = '"'
+    elif "\n" in text:
+        style = '"' if any(line != line.rstrip() for line in text.split("\n")) else "|"
     elif not is_plain_text(text):
         style = "'"
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
