@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any, Literal
 
-from intertie_cli.declared.difference import FieldChange
+from intertie_cli.declared.difference import FieldChange, is_same
 from intertie_cli.declared.pairs import Pair
 
 #: what is known of a credential that is given and set
@@ -74,13 +74,13 @@ def _is_kept(at: str, pair: Pair) -> bool:
 
 
 def _holder_stays(at: str, old: dict[str, Any], new: dict[str, Any]) -> bool:
-    """Whether the object that holds a credential is an object still; lists are replaced as a whole."""
+    """Whether the object that holds a credential is one still, and a list the same but for credentials."""
     for key in sorted(old, key=len, reverse=True):
         if at.startswith(f"{key}.") and isinstance(old[key], dict):
             inner = new.get(key)
             return isinstance(inner, dict) and _holder_stays(at[len(key) + 1 :], old[key], inner)
         if at.startswith(f"{key}[") and isinstance(old[key], list):
-            return False
+            return is_same(old[key], new.get(key))
     return True
 
 

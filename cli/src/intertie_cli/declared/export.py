@@ -79,8 +79,6 @@ def _config(part: Live, exported: Exported, with_secrets: bool) -> dict[str, Any
             continue
         if with_secrets:
             _put(config, inner, _variable(part, at, exported))
-        elif "[" in inner:
-            exported.remarks.append(f"{at} of {part.title} is taken away unless it is given: lists are replaced whole")
     return config
 
 

@@ -44,18 +44,26 @@ def shown_name(name: str) -> str:
 def merged(old: JsonObject, new: JsonObject, is_secret: IsSecret = is_secret) -> JsonObject:
     """`new`, with the secrets of `old` that it does not name; a secret that is null in `new` is removed.
 
-    So what was read (without secrets), edited and written back loses no secret. Goes into objects that both have.
+    So what was read (without secrets), edited and written back loses no secret. Goes into objects that both have, and
+    into lists that are the same but for secrets: in another list nobody can tell which element is which.
     """
     result: JsonObject = {}
     for key, value in new.items():
-        if is_secret(key) and value is None:
-            continue
-        before = old.get(key)
-        if isinstance(value, dict):
-            value = merged(before if isinstance(before, dict) else {}, value, inside(key))
-        result[key] = value
+        if is_secret(key):
+            if value is not None:
+                result[key] = value
+        else:
+            result[key] = _merged_value(old.get(key), value, inside(key))
     kept = {key: value for key, value in old.items() if is_secret(key) and key not in new}
     return {**result, **kept}
+
+
+def _merged_value(before: Any, value: Any, rule: IsSecret) -> Any:
+    if isinstance(value, dict):
+        return merged(before if isinstance(before, dict) else {}, value, rule)
+    if isinstance(value, list) and isinstance(before, list) and redacted(before) == redacted(value):
+        return [_merged_value(*pair, is_secret) for pair in zip(before, value, strict=True)]
+    return value
 
 
 def paths(value: Any, at: str, is_secret: IsSecret = is_secret) -> Iterator[str]:
