@@ -113,12 +113,17 @@ async def test_which_credentials_differ_is_said_and_audited(
 
 
 async def test_nobody_guesses_a_credential(installation: Installation, created: registry_pb2.Connection) -> None:
-    """Whoever was wrong thirty times learns nothing more, not even from the right one."""
+    """Whoever was wrong thirty times learns nothing more, not even from the right one; other things may be asked."""
     for number in range(AT_ONCE):
         await asked(installation, connections=[connection(created.id, webhook_secret=f"guess {number}")])
     with pytest.raises(ResourceExhausted) as refused:
         await asked(installation, connections=[connection(created.id)])
     assert (refused.value.reason, (refused.value.retry_after or 0) > 0) == ("RATE_LIMITED", True)
+    without = registry_pb2.Connection(id=created.id, system="crm", connection_type="rest", api_timeout=5000)
+    assert await asked(installation, connections=[without]) == (
+        ["connection 0 api_timeout: must be at most 3600 seconds"],
+        [],
+    )
 
 
 async def test_for_admins_only_and_bounded(installation: Installation) -> None:

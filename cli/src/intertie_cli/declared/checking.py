@@ -73,7 +73,9 @@ def _note(answer: check_pb2.CheckConfigurationResponse, by_kind: dict[str, list[
         part = by_kind[problem.kind][problem.index].declared
         # What mapper finds it names by the key of the configuration.
         at = next((each for each in (problem.field, f"mapping_config.{problem.field}") if part.has(each)), "")
-        text = " ".join(word for word in (problem.field, problem.message) if word)
+        # Registry's texts go on where the name of the field ends; mapper's stand by themselves.
+        between = ": " if part.kind == "mapping" else " "
+        text = between.join(word for word in (problem.field, problem.message) if word)
         verdict.problems.append(Problem(part.place(at), f"{part.title}: {text}"))
     for pair in by_kind["connection"]:
         verdict.compared[pair.declared.key] = dict.fromkeys(pair.declared.secrets, "same")

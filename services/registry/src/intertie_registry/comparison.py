@@ -17,6 +17,12 @@ AT_ONCE = 30
 A_SECOND = 1 / 60
 
 
+def gives_credentials(changes: Changes) -> bool:
+    """Whether `changes` gives any credential, right or wrong."""
+    config = changes.get("config_json") or {}
+    return any(changes.get(name) for name in CREDENTIALS) or any(True for _ in secrets.paths(config, ""))
+
+
 def differing(current: Connection, changes: Changes) -> tuple[str, ...]:
     """The places of credentials that `changes` gives, that are set, and that are not the same.
 

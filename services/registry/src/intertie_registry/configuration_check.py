@@ -6,7 +6,7 @@ from intertie_chassis.errors import InvalidArgument
 from intertie_registry import audit_convert, audit_entries
 from intertie_registry.changes import Changes, applied_to_connection
 from intertie_registry.clients import Mapper
-from intertie_registry.comparison import Guesses, differing
+from intertie_registry.comparison import Guesses, differing, gives_credentials
 from intertie_registry.errors import ConnectionNotFound
 from intertie_registry.model import Actor, Kind, Mapping
 from intertie_registry.stores import Stores
@@ -70,7 +70,8 @@ class ConfigurationCheck:
         except ConnectionNotFound as error:
             return (("id", error.message),)
         # Nothing is awaited between the look and the count, so that calls at the same time share one number.
-        self._guesses.require_room(current.id)
+        if gives_credentials(proposal.changes):
+            self._guesses.require_room(current.id)
         found = differing(current, proposal.changes)
         if found:
             self._guesses.count(current.id)
