@@ -291,3 +291,29 @@ def test_names_that_nothing_has_are_told(tmp_path: Path) -> None:
         "a has no connection none, here or in registry, or several",
         "no system none is there, here or in registry",
     ]
+
+
+def test_two_that_verify_already_are_left_alone(tmp_path: Path) -> None:
+    """SQL may have made them; a third, or a change of one of them, is refused before anything is done."""
+    held = live.state(
+        [registry_pb2.System(system_name="a", system_type="api", is_active=True)],
+        [
+            registry_pb2.Connection(id=n, system="a", connection_type=kind, config_json=b'{"webhook_auth": "none"}',
+                                    api_timeout=30, api_auth_type="bearer", db_driver="mysql", is_active=True)
+            for n, kind in enumerate(("api", "soap"), 1)
+        ],
+        [],
+        [],
+    )  # fmt: skip
+
+    def faults(**values: Any) -> list[str]:
+        part = {"system": "a", "config_json": {"webhook_auth": "none"}}
+        api, soap = ({**part, "name": each, "connection_type": each} for each in ("api", "soap"))
+        file = {"version": 1, "connections": [{**api, **values}, soap]}
+        pairs = pairs_of(tmp_path, file, held)
+        same = {pair.declared.key: dict.fromkeys(pair.declared.secrets, "same") for pair in pairs}
+        return [each.text for each in second_verifiers(pairs, held, made(pairs, held, same, KEEP))]
+
+    assert faults() == []
+    assert faults(api_timeout=5) == ["connection a/soap says already how what a sends is verified"]
+    assert faults(is_active=False) == []

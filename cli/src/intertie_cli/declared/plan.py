@@ -103,23 +103,28 @@ def concerned(pairs: Collection[Pair], plan: Plan) -> list[Pair]:
 
 
 def second_verifiers(pairs: Collection[Pair], state: State, plan: Plan) -> list[Problem]:
-    """Connections of one system that would both verify what it delivers, of which there can be one."""
+    """Connections that a plan would make a second one that verifies what its system delivers.
+
+    Two that are there already, and stay as they are, are not the plan's doing.
+    """
     gone = {(change.kind, change.key) for change in plan.changes if change.is_loss}
-    ours = {pair.live.id for pair in pairs if pair.declared.kind == "connection" and pair.live is not None}
+    changed = {(change.kind, change.key) for change in plan.changes}
+    ours = [pair for pair in pairs if pair.declared.kind == "connection"]
+    known = {pair.live.id for pair in ours if pair.live is not None}
     verifying: dict[str, list[str]] = {}
     for live in state.of("connection"):
-        if live.id not in ours and (live.kind, live.key) not in gone and verifies(live.values, live.secrets):
+        if live.id not in known and (live.kind, live.key) not in gone and verifies(live.values, live.secrets):
             verifying.setdefault(live.system, []).append(live.title)
     problems = []
-    for pair in pairs:
+    # Those that stay first: the fault is with what comes to them.
+    for pair in sorted(ours, key=lambda pair: (pair.declared.kind, pair.declared.key) in changed):
         part = pair.declared
-        if part.kind != "connection" or not verifies(part.values, secrets_after(pair)):
+        if not verifies(part.values, secrets_after(pair)):
             continue
         others = verifying.setdefault(part.system, [])
-        if others:
-            problems.append(
-                Problem(part.place("config_json"), f"{others[0]} says already how what {part.system} sends is verified")
-            )
+        if others and (part.kind, part.key) in changed:
+            text = f"{others[0]} says already how what {part.system} sends is verified"
+            problems.append(Problem(part.place("config_json"), text))
         others.append(part.title)
     return problems
 
