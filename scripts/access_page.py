@@ -14,6 +14,7 @@ from intertie_chassis import reflection
 #: the process that serves each service
 PROCESSES = {
     "RegistryService": "registry",
+    "ConfigurationService": "registry",
     "SecretsService": "registry",
     "RegistryFeed": "registry",
     "IdentityFeed": "registry",

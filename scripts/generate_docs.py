@@ -1,4 +1,4 @@
-"""Generate the reference pages of docs/ and openapi.json; with --check, only say whether they are current."""
+"""Generate the reference pages of docs/, its schema and openapi.json; with --check, say whether they are current."""
 
 import argparse
 import sys
@@ -11,11 +11,13 @@ import contract_page
 import errors_page
 import openapi_page
 import settings_page
+from intertie_cli.declared import schema
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES: dict[str, Callable[[], str]] = {
     "docs/access.md": access_page.render,
     "docs/errors.md": errors_page.render,
+    "docs/integrations.schema.json": schema.text,
     "docs/settings.md": settings_page.render,
     **{f"docs/reference/{package}.md": partial(contract_page.render, package) for package in contract_page.PACKAGES},
     "gateway/src/intertie_gateway/openapi.json": openapi_page.render,

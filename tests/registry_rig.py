@@ -7,7 +7,7 @@ from typing import Any
 import processes
 from intertie.audit.v1 import audit_pb2, audit_pb2_grpc
 from intertie.mapper.v1 import mapper_pb2, mapper_pb2_grpc
-from intertie.registry.v1 import feed_pb2, feed_pb2_grpc, registry_pb2_grpc, secrets_pb2_grpc
+from intertie.registry.v1 import check_pb2_grpc, feed_pb2, feed_pb2_grpc, registry_pb2_grpc, secrets_pb2_grpc
 from intertie_chassis import clients
 from intertie_chassis.errors import IntertieError
 from intertie_chassis.identity import FixedToken, KeyRing, MintedToken, Verifier
@@ -78,11 +78,13 @@ class Installation:
         await self._servers["registry"].start()
 
     async def start_neighbours(self) -> None:
-        """Start mapper and audit."""
+        """Start mapper and audit, unless they run."""
         for name, servicer, add, contract in (
             ("mapper", Mapper(), mapper_pb2_grpc.add_MapperServiceServicer_to_server, mapper_pb2),  # type: ignore[abstract]
             ("audit", self.audit, audit_pb2_grpc.add_AuditServiceServicer_to_server, audit_pb2),
         ):
+            if name in self._servers:
+                continue
             listen = getattr(self.settings, f"{name}_listen")
             server = Server(name, listen, Verifier(self.keys.jwks_path), drain_seconds=1)
             server.add(add, servicer, contract.DESCRIPTOR.services_by_name[f"{name.capitalize()}Service"])
@@ -103,6 +105,10 @@ class Installation:
     def stub(self, role: str = "admin") -> registry_pb2_grpc.RegistryServiceStub:
         """RegistryService for a role."""
         return registry_pb2_grpc.RegistryServiceStub(self.channel(role))
+
+    def configuration(self, role: str = "admin") -> check_pb2_grpc.ConfigurationServiceStub:
+        """ConfigurationService for a role."""
+        return check_pb2_grpc.ConfigurationServiceStub(self.channel(role))
 
     def secrets(self, role: str = "admin") -> secrets_pb2_grpc.SecretsServiceStub:
         """SecretsService for a role."""

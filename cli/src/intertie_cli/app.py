@@ -5,6 +5,7 @@ from importlib.metadata import version
 import typer
 
 from intertie_cli import (
+    apply,
     audit,
     certs,
     checkpoints,
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 verb(app, "up")(up.run_suite)
 verb(app, "envoy")(envoy.configure)
+apply.add_to(app)
 connection_trials.add_to(connections.app)
 audit.add_to(log.app)
 secret_rotation.add_to(connections.app)

@@ -106,6 +106,11 @@ class Printer:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
 
+    def text(self, text: str) -> None:
+        """A whole text on standard output, as it is."""
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
     def note(self, text: str) -> None:
         """A remark for a person, on standard error: a program never reads it by mistake."""
         sys.stderr.write(text + "\n")

@@ -3,7 +3,7 @@
 from intertie.audit.v1 import audit_pb2_grpc
 from intertie.ingest.v1 import ingest_pb2_grpc, query_pb2_grpc, sync_pb2_grpc
 from intertie.mapper.v1 import mapper_pb2_grpc
-from intertie.registry.v1 import registry_pb2_grpc, secrets_pb2_grpc
+from intertie.registry.v1 import check_pb2_grpc, registry_pb2_grpc, secrets_pb2_grpc
 from intertie_chassis import clients
 from intertie_chassis.errors import StartupError
 from intertie_chassis.identity import FileToken, FixedToken, KeyRing, TokenSource
@@ -28,6 +28,11 @@ class Session:
     def registry(self) -> registry_pb2_grpc.RegistryServiceStub:
         """Systems, connections, mappings, grants."""
         return registry_pb2_grpc.RegistryServiceStub(self.channel("registry"))
+
+    @property
+    def configuration(self) -> check_pb2_grpc.ConfigurationServiceStub:
+        """What would come of a configuration."""
+        return check_pb2_grpc.ConfigurationServiceStub(self._channel("registry"))
 
     @property
     def secrets(self) -> secrets_pb2_grpc.SecretsServiceStub:

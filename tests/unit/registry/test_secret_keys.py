@@ -66,3 +66,16 @@ def test_urls_are_shown_without_their_user() -> None:
     assert secrets.shown_url("https://u:p@host:8/x?y=1") == "https://host:8/x?y=1"
     assert secrets.shown_url("https://host/a@b") == "https://host/a@b"
     assert secrets.shown_url("https://[@") == ""
+
+
+def test_a_list_keeps_its_secrets_while_it_is_the_same_without_them() -> None:
+    """In another one nobody can tell whose they were."""
+    old = {"accounts": [{"user": "a", "password": "A"}, {"user": "b", "password": "B"}], "lists": [[{"token": "t"}]]}
+    assert secrets.merged(old, secrets.redacted(old)) == old
+    renewed = {
+        "accounts": [{"user": "a", "password": "N"}, {"user": "b", "password": None}],
+        "lists": [[{"token": "t"}]],
+    }
+    assert secrets.merged(old, renewed)["accounts"] == [{"user": "a", "password": "N"}, {"user": "b"}]
+    turned = {"accounts": [{"user": "b"}, {"user": "a"}]}
+    assert secrets.merged(old, turned) == turned

@@ -5,8 +5,9 @@ from intertie_chassis.database import Database
 from intertie_chassis.errors import StartupError
 from intertie_chassis.process import Process
 from intertie_chassis.server import Server
-from intertie_registry import audit_convert, feed_service, secrets_service, service
+from intertie_registry import audit_convert, check_service, feed_service, secrets_service, service
 from intertie_registry.clients import Audit, Mapper
+from intertie_registry.configuration_check import ConfigurationCheck
 from intertie_registry.credentials import Credentials
 from intertie_registry.identity_events import IdentityEvents
 from intertie_registry.migrations import MIGRATIONS
@@ -32,6 +33,8 @@ async def compose(settings: RegistrySettings) -> Server:
     server.add(feed_service.add_to_server, feed_service.RegistryFeed(stores), feed_service.DESCRIPTOR)
     secrets = secrets_service.SecretsService(stores.secrets)
     server.add(secrets_service.add_to_server, secrets, secrets_service.DESCRIPTOR)
+    check = check_service.ConfigurationService(ConfigurationCheck(stores, mapper))
+    server.add(check_service.add_to_server, check, check_service.DESCRIPTOR)
     feed = identity_feed.IdentityFeed(process.verifier)
     server.add(identity_feed.add_to_server, feed, identity_feed.DESCRIPTOR)
     server.ready_when("schema", MIGRATIONS.readiness(database, prefix))

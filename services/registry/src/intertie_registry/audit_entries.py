@@ -92,6 +92,11 @@ def of_sealing(verb: str, connection: Connection, system: str, fields: tuple[str
     )
 
 
+def of_comparison(connection: Connection, fields: tuple[str, ...], actor: Actor) -> AuditEntry:
+    """The entry for credentials that were compared with others and are not the same; nothing was changed."""
+    return of_sealing("compare", connection, connection.system, fields, actor)
+
+
 def of_missed_ticks(
     tick: Tick, period: timedelta, *, system: str, title: str, actor: Actor, stands: str = ""
 ) -> AuditEntry:

@@ -15,7 +15,7 @@ from intertie_registry.mask_convert import named_fields
 from intertie_registry.model import API_AUTH_TYPES, CONNECTION_TYPES, DB_DRIVERS, Connection
 from intertie_registry.moment_convert import timestamp
 
-_CHANGEABLE = (
+CHANGEABLE = (
     "system",
     "connection_type",
     "db_host",
@@ -31,6 +31,7 @@ _CHANGEABLE = (
     "config_json",
     "is_active",
 )
+"""The fields that calls may set."""
 _DEFAULT_TIMEOUT = 30
 _LONGEST_OVERLAP = timedelta(days=30)
 _LONGEST_TIMEOUT = 3600
@@ -39,7 +40,7 @@ _LONGEST_TIMEOUT = 3600
 def new_connection(request: registry_pb2.CreateConnectionRequest) -> Connection:
     """The connection to create, its system named. Raises InvalidArgument that names every field at fault."""
     wanted, fields = request.connection, Fields("connection")
-    values = _values(wanted, set(_CHANGEABLE), fields)
+    values = _values(wanted, set(CHANGEABLE), fields)
     config = secrets.merged({}, values.pop("config_json"))
     fields.problems("config_json", verification.lacking(config))
     fields.require_none()
@@ -51,7 +52,7 @@ def connection_changes(request: registry_pb2.UpdateConnectionRequest) -> Changes
     wanted, fields = request.connection, Fields("connection")
     if not wanted.id:
         fields.refuse("id", "must say which connection")
-    named = named_fields(wanted, request.update_mask, fields, changeable=_CHANGEABLE, identity=("id", "system"))
+    named = named_fields(wanted, request.update_mask, fields, changeable=CHANGEABLE, identity=("id", "system"))
     values = _values(wanted, named, fields)
     if request.HasField("keep_webhook_secret_until"):
         values[KEPT_UNTIL] = _kept_until(request.keep_webhook_secret_until, fields)

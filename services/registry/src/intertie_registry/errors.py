@@ -7,6 +7,7 @@ from intertie_chassis.errors import (
     InvalidArgument,
     NotFound,
     PermissionDenied,
+    ResourceExhausted,
     Unavailable,
 )
 
@@ -77,6 +78,21 @@ class WrongSealingKey(FailedPrecondition):
             f"the sealing key {shown} is not the one of this id that has sealed in this database: restore that one, or "
             "give the new one an id of its own",
             metadata={"keys": shown},
+        )
+
+
+class TooManyGuesses(ResourceExhausted):
+    """The credentials of a connection were compared with wrong ones too often."""
+
+    reason = "RATE_LIMITED"
+
+    @classmethod
+    def of(cls, connection: int, retry_after: float) -> "TooManyGuesses":
+        """The error for a connection that was guessed at."""
+        return cls(
+            f"connection {connection} was compared with wrong credentials too often; try again later",
+            metadata={"connection": str(connection)},
+            retry_after=retry_after,
         )
 
 

@@ -1,38 +1,18 @@
 """Which values are secret, and how a connection's config_json is shown and changed without giving them away."""
 
 import json
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from intertie_chassis.secret_names import IsSecret, inside, is_secret, is_secret_header, redacted
+
+__all__ = ["IsSecret", "inside", "is_secret", "is_secret_header", "redacted"]
+
 JsonObject = dict[str, Any]
-#: whether the value under a key of an object is one
-IsSecret = Callable[[str], bool]
 
 #: columns of a connection that hold a credential
 CREDENTIALS = ("db_password", "api_auth_token")
-
-_SECRET = re.compile(
-    r"secret|password|passwd|passphrase|token|credential|private_?key|api_?key|signing_?key|access_?key|authorization|cookie"
-)
-# Texts about a secret, not secrets: when one ends, where one is asked for, how it is sent.
-_ABOUT = re.compile(r"_(expires_at|expires_in|expiry|url|uri|endpoint|header|header_name|name|type|param|field)$")
-
-
-# In an object of HTTP headers any may be a credential; these say how to answer.
-_OPEN_HEADERS = {"accept", "accept-charset", "accept-language", "cache-control", "content-type", "prefer", "user-agent"}
-
-
-def is_secret(key: str) -> bool:
-    """Whether the value under this key of a config_json must not be shown."""
-    name = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key).lower())
-    return bool(_SECRET.search(name)) and not _ABOUT.search(name)
-
-
-def is_secret_header(name: str) -> bool:
-    """Whether the value of this HTTP header must not be shown: any may hold a credential, but for a few."""
-    return name.lower() not in _OPEN_HEADERS
 
 
 def parse(text: str) -> JsonObject | None:
@@ -44,15 +24,6 @@ def parse(text: str) -> JsonObject | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
-
-
-def redacted(value: Any, is_secret: IsSecret = is_secret) -> Any:
-    """The same JSON without the members that are secret, at any depth."""
-    if isinstance(value, dict):
-        return {key: redacted(item, inside(key)) for key, item in value.items() if not is_secret(key)}
-    if isinstance(value, list):
-        return [redacted(item) for item in value]
-    return value
 
 
 def redacted_text(text: str) -> str:
@@ -73,18 +44,26 @@ def shown_name(name: str) -> str:
 def merged(old: JsonObject, new: JsonObject, is_secret: IsSecret = is_secret) -> JsonObject:
     """`new`, with the secrets of `old` that it does not name; a secret that is null in `new` is removed.
 
-    So what was read (without secrets), edited and written back loses no secret. Goes into objects that both have.
+    So what was read (without secrets), edited and written back loses no secret. Goes into objects that both have, and
+    into lists that are the same but for secrets: in another list nobody can tell which element is which.
     """
     result: JsonObject = {}
     for key, value in new.items():
-        if is_secret(key) and value is None:
-            continue
-        before = old.get(key)
-        if isinstance(value, dict):
-            value = merged(before if isinstance(before, dict) else {}, value, inside(key))
-        result[key] = value
+        if is_secret(key):
+            if value is not None:
+                result[key] = value
+        else:
+            result[key] = _merged_value(old.get(key), value, inside(key))
     kept = {key: value for key, value in old.items() if is_secret(key) and key not in new}
     return {**result, **kept}
+
+
+def _merged_value(before: Any, value: Any, rule: IsSecret) -> Any:
+    if isinstance(value, dict):
+        return merged(before if isinstance(before, dict) else {}, value, rule)
+    if isinstance(value, list) and isinstance(before, list) and redacted(before) == redacted(value):
+        return [_merged_value(*pair, is_secret) for pair in zip(before, value, strict=True)]
+    return value
 
 
 def paths(value: Any, at: str, is_secret: IsSecret = is_secret) -> Iterator[str]:
@@ -98,11 +77,6 @@ def paths(value: Any, at: str, is_secret: IsSecret = is_secret) -> Iterator[str]
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from paths(item, f"{at}[{index}]")
-
-
-def inside(key: str) -> IsSecret:
-    """What is secret among the members of the object under this key."""
-    return is_secret_header if key.lower() == "headers" else is_secret
 
 
 def shown_url(url: str) -> str:
