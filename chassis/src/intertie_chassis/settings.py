@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from intertie_chassis.errors import StartupError
-from intertie_chassis.secret_files import SecretFiles
+from intertie_chassis.file_settings import SecretFiles
 
 _EMBEDDED_FILES = {
     "registry": "registry.db",

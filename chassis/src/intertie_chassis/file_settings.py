@@ -1,7 +1,7 @@
 """Secret settings out of files: for each variable that holds a secret, ``<variable>_FILE`` names a file that holds it.
 
-Secret stores and orchestrators hand over files; what is in the environment shows in process lists and in descriptions of
-containers. Such a file is read once, when the process starts.
+Secret stores and orchestrators hand over files; what is in the environment shows wherever containers are described. Such
+a file is read once, when the process starts.
 """
 
 import os
@@ -50,7 +50,7 @@ class SecretFiles(PydanticBaseSettingsSource):
 
 
 def secrets_of(settings: type[BaseSettings]) -> Iterator[tuple[str, FieldInfo]]:
-    """The fields that hold a secret and have no field of their own for its file, as those have whose file is read again."""
+    """The fields that hold a secret, but for those that have a field for its file: such a file is read again."""
     for name, field in settings.model_fields.items():
         if is_secret(field.annotation) and f"{name}_file" not in settings.model_fields:
             yield name, field

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from intertie_chassis.errors import StartupError
-from intertie_chassis.secret_files import MOST_BYTES, secrets_of
+from intertie_chassis.file_settings import MOST_BYTES, secrets_of
 from intertie_chassis.settings import Settings, with_password
 
 
