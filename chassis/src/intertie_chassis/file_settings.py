@@ -1,7 +1,7 @@
 """Secret settings out of files: for each variable that holds a secret, ``<variable>_FILE`` names a file that holds it.
 
-Secret stores and orchestrators hand over files; what is in the environment shows wherever containers are described. Such
-a file is read once, when the process starts.
+Secret stores and orchestrators hand over files; what is in the environment shows wherever containers are described.
+Such a file is read once, when the process starts.
 """
 
 import os

@@ -13,7 +13,7 @@ _SECONDS = 2.0
 
 async def service(address: str, name: str = "", tls: TlsFiles | None = None) -> bool:
     """Whether the gRPC server of this name says that it is serving; asked over TLS when there are certificates."""
-    return await _status(address, name, tls) == health_pb2.HealthCheckResponse.SERVING
+    return await _status(address, name, tls) == int(health_pb2.HealthCheckResponse.SERVING)
 
 
 async def service_answers(address: str, name: str = "", tls: TlsFiles | None = None) -> bool:
