@@ -1,8 +1,4 @@
-"""What docker-compose.yml says is run without its engine: processes with its settings, and its checks of health.
-
-The containers' names and ports become ports of the loopback, their volumes and secrets folders of the test; all else is
-as it is in the file.
-"""
+"""What docker-compose.yml says is run without its engine: processes with its settings, and its checks of health."""
 
 import asyncio
 import json
@@ -17,98 +13,42 @@ from pathlib import Path
 import httpx
 import pytest
 
-import dockerfile
 import processes
 from compose_file import PROCESSES, services
-from source_tree import ROOT, SERVICES
+from deployed import FINAL, Deployed, without_password
+from source_tree import ROOT
 from waiting import eventually
-
-FINAL = dockerfile.stages()[-1]
-
-
-class Stack:
-    """The processes of the file, each started as its container would start it."""
-
-    def __init__(self, directory: Path, database_url: str) -> None:
-        self.directory = directory
-        shutil.copy(ROOT / "deploy" / "secrets.sh", directory)
-        subprocess.run([directory / "secrets.sh"], check=True, capture_output=True)
-        user, _, server = database_url.partition("://")[2].partition("@")
-        name, _, password = user.partition(":")
-        (directory / "secrets" / "database_password").write_text(f"{password}\n")
-        self._database = f"mysql://{name}@{server}"
-        self.ports = {name: processes.free_port() for name in (*SERVICES, "pull", "gateway")}
-        self.metrics = {name: processes.free_port() for name in self.ports}
-        self._running: list[subprocess.Popen[bytes]] = []
-
-    def environment(self, name: str) -> dict[str, str]:
-        """Give what the container of the service has in its environment."""
-        image = services()[name]["build"]["args"]["SERVICE"]
-        given: dict[str, str] = {**FINAL.environment(image), **services()[name]["environment"]}
-        del given["PATH"]
-        return {variable: self._placed(variable, value) for variable, value in given.items()}
-
-    def run(self, name: str, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in the place of the service's container, to its end."""
-        binaries = Path(sys.executable).parent
-        environment = {**self.environment(name), "PATH": f"{binaries}:/usr/bin:/bin"}
-        return subprocess.run(words, capture_output=True, text=True, timeout=90, env=environment, cwd=self.directory)
-
-    def start(self, name: str) -> None:
-        """Start the service as its ENTRYPOINT does."""
-        path = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
-        command = FINAL.words("ENTRYPOINT")
-        self._running.append(
-            processes.start(command, log=self.log(name), env={**self.environment(name), **path}, cwd=self.directory)
-        )
-
-    def log(self, name: str) -> Path:
-        """The file of what the service says."""
-        return self.directory / f"{name}.log"
-
-    def stop(self) -> list[int]:
-        """End all; give their exit codes."""
-        for process in self._running:
-            process.terminate()
-        return [processes.stop(process) for process in self._running]
-
-    def _placed(self, variable: str, value: str) -> str:
-        if variable == "INTERTIE_DATABASE_URL":
-            return self._database
-        value = re.sub(r"^/(run/)?(secrets|data)(?=/|$)", rf"{self.directory}/\2", value)
-        process = variable.removeprefix("INTERTIE_").partition("_")[0].lower()
-        if variable.endswith("_METRICS_LISTEN"):
-            return f"127.0.0.1:{self.metrics[process]}"
-        if variable.endswith(("_LISTEN", "_ADDRESS")):
-            return f"127.0.0.1:{self.ports[process]}"
-        return value
 
 
 @pytest.fixture
-def stack(tmp_path: Path, mariadb_url: str) -> Iterator[Stack]:
+def stack(tmp_path: Path, mariadb_url: str) -> Iterator[Deployed]:
     """The file's processes on a database of the test's own, none started."""
-    stack = Stack(tmp_path, mariadb_url)
+    shutil.copy(ROOT / "deploy" / "secrets.sh", tmp_path)
+    subprocess.run([tmp_path / "secrets.sh"], check=True, capture_output=True)
+    url, password = without_password(mariadb_url)
+    (tmp_path / "secrets" / "database_password").write_text(f"{password}\n")
+    ours = {name: service for name, service in services().items() if "build" in service}
+    environments = {name: service["environment"] for name, service in ours.items()}
+    stack = Deployed(
+        tmp_path, environments, {name: service["build"]["args"]["SERVICE"] for name, service in ours.items()}, url
+    )
     yield stack
     stack.stop()
 
 
-async def test_all_become_healthy_whatever_the_order(stack: Stack) -> None:
+async def test_all_become_healthy_whatever_the_order(stack: Deployed) -> None:
     """Those that others wait for start last, and the tables are made after all; each check of health is the image's."""
     order = ("gateway", "mapper", "pull", "ingest", "audit", "registry")
     assert set(order) == set(PROCESSES)
     for name in order:
         stack.start(name)
-
-    def healthy(name: str) -> bool:
-        return stack.run(name, *FINAL.words("HEALTHCHECK")).returncode == 0
-
     await eventually(lambda: stack.run("registry", *FINAL.words("HEALTHCHECK")).stderr != "", timeout=30)
-    assert not healthy("ingest")
+    assert not stack.is_healthy("ingest")
     migrated = stack.run("migrate", *services()["migrate"]["entrypoint"])
     assert migrated.returncode == 0, migrated.stderr
     for name in order:
         try:
-            await eventually(partial(healthy, name), timeout=60, every=0.2)
+            await eventually(partial(stack.is_healthy, name), timeout=60, every=0.2)
         except AssertionError:
             pytest.fail(stack.log(name).read_text(), pytrace=False)
     async with httpx.AsyncClient() as client:
@@ -124,7 +64,7 @@ async def test_all_become_healthy_whatever_the_order(stack: Stack) -> None:
     assert stack.stop() == [0] * len(order)
 
 
-async def test_a_secret_that_is_missing_is_named(stack: Stack) -> None:
+async def test_a_secret_that_is_missing_is_named(stack: Deployed) -> None:
     (stack.directory / "secrets" / "database_password").unlink()
     failed = stack.run("migrate", *services()["migrate"]["entrypoint"])
     assert failed.returncode == 1
