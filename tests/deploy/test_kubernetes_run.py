@@ -91,7 +91,7 @@ async def test_pods_become_ready_whatever_the_order_and_none_can_sign(pods: Depl
     async with httpx.AsyncClient(base_url=gateway, headers={"Authorization": f"Bearer {admin}"}) as client:
         created = await client.post(
             "/api/v1/integrations/systems",
-            json={"system_name": "hospital", "display_name": "Hospital", "system_type": "webhook"},
+            json={"system_name": "hospital", "display_name": "Hospital", "system_type": "hybrid"},
         )
         assert created.status_code == 200, created.text
 
