@@ -56,13 +56,19 @@ touch .ready
 exec sleep infinity
 """
 
+_TRIAL = """
+mount -t tmpfs trial /mnt
+mkdir /mnt/low /mnt/up /mnt/work /mnt/over
+mount -t overlay -o lowerdir=/mnt/low,upperdir=/mnt/up,workdir=/mnt/work trial /mnt/over
+"""
+
 
 def missing() -> str | None:
     """Why there can be no tree here; None when there can."""
     absent = [program for program in _PROGRAMS if shutil.which(program, path=_PATHS) is None]
     if absent:
         return f"install {', '.join(absent)}"
-    tried = subprocess.run(["unshare", "--mount", "mount", "-t", "tmpfs", "trial", "/mnt"], capture_output=True)
+    tried = subprocess.run(["unshare", "--mount", "sh", "-ec", _TRIAL], capture_output=True)
     return None if tried.returncode == 0 else "run as root, where mounts are allowed"
 
 

@@ -12,7 +12,9 @@ PAGES = sorted(
 )
 LINK = re.compile(r"\]\((?!\w+:)(?P<target>[^)#\s]+)(?:#[^)]*)?\)")
 #: `services/ingest/src/intertie_ingest/store.py`, `tests/stores/`: a path from the root, in code style
-PATH = re.compile(r"`((?:\.ci|benchmarks|chassis|cli|docs|gateway|mapping|protos|scripts|services|tests)/[\w./-]+)`")
+PATH = re.compile(
+    r"`((?:\.ci|benchmarks|chassis|cli|deploy/(?:grafana|kubernetes|prometheus)|docs|gateway|mapping|protos|scripts|services|tests)/[\w./-]+)`"
+)
 TARGET = re.compile(r"`make ([a-z-]+)`|^make ([a-z-]+)", re.MULTILINE)
 
 

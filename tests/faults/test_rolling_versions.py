@@ -1,4 +1,4 @@
-"""One process at a time is brought to this version and back to the one before, under load, on tables newer than both."""
+"""One process at a time is brought to this version and back, under load, on tables newer than either version."""
 
 import asyncio
 import random

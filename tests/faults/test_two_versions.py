@@ -24,11 +24,8 @@ from waiting import eventually
 def old(previous: Path, tmp_path: Path, mariadb_server: MariaDBServer) -> Iterator[Suite]:
     """The version before, running. (An embedded database is one suite's alone.)"""
     url = mariadb_server.url(mariadb_server.create_database())
-    suite = Suite(
-        tmp_path / "old",
-        url,
-        {"INTERTIE_MAPPER_LEASE_SECONDS": "10", "PYTHONPATH": previous_version.python_path(previous)},
-    )
+    path = previous_version.python_path(previous)
+    suite = Suite(tmp_path / "old", url, {"INTERTIE_MAPPER_LEASE_SECONDS": "10", "PYTHONPATH": path})
     yield suite.start()
     suite.stop()
 
