@@ -35,7 +35,7 @@ Every process reads its settings from the environment, once, when it starts; a v
 message that names the variable. Each service knows the settings of all processes and its own.
 
 What is secret text may also stand in a file: where a `…_FILE` is named beside a variable, it takes the path of a file
-with the value. The file is read once, when the process starts, without the line end; a file that cannot be read stops it.
+with the value. The file is read once, when the process starts, without the line end; one that cannot be read stops it.
 """
 
 TABLE_HEAD = "| variable | value | default | what it does |\n|---|---|---|---|\n"

@@ -1,7 +1,7 @@
 """What grpc.health.v1 answers: SERVING exactly while every ready check is content.
 
-But for the name `live`, which is SERVING as long as the process answers at all: an orchestrator that restarts what is not
-alive must not do so because a database is away.
+But for the name `live`, which is SERVING as long as the process answers at all: an orchestrator that restarts what is
+not alive must not do so because a database is away.
 """
 
 import asyncio
