@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 from subprocess import Popen
 from typing import Literal
@@ -41,7 +40,8 @@ class Rolling(Suite):
         path = {"PYTHONPATH": previous_version.python_path(self._previous)} if version == "old" else {}
         command = [sys.executable, "-m", _MODULES.get(name, f"intertie_{name}")]
         self._running[name] = processes.start(command, log=self.log, env={**self.env, **path}, cwd=self.directory)
-        await eventually(partial(self._is_ready, name), timeout=60, every=0.1)
+        is_ready: bool = await eventually(lambda: self._is_ready(name), timeout=60, every=0.1)
+        assert is_ready
 
     async def replace(self, name: str, version: Version) -> None:
         """Stop a process as a rollout does, and start the other version in its place."""
