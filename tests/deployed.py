@@ -71,10 +71,11 @@ class Deployed:
         return self.directory / f"{name}.log"
 
     def stop(self) -> list[int]:
-        """End all; give their exit codes."""
-        for process in self._running:
+        """Tell all to end, once, and give their exit codes; who takes longer than 40 s is killed."""
+        running, self._running = self._running, []
+        for process in running:
             process.terminate()
-        return [processes.stop(process) for process in self._running]
+        return [_ended(process) for process in running]
 
     def _placed(self, name: str, variable: str, value: str) -> str:
         if variable == "INTERTIE_DATABASE_URL":
@@ -88,6 +89,14 @@ class Deployed:
             if value.startswith(beginning):
                 return place.format(name=name) + value.removeprefix(beginning)
         return value
+
+
+def _ended(process: subprocess.Popen[bytes]) -> int:
+    try:
+        return process.wait(40)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
 
 
 def without_password(url: str) -> tuple[str, str]:
