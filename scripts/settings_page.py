@@ -12,6 +12,8 @@ from pydantic import AliasChoices, SecretBytes, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
+from intertie_chassis.file_settings import secrets_of
+
 #: in the order of the page; what the first has is shared, and not repeated for those that inherit it
 PACKAGES = (
     "intertie_chassis",
@@ -31,6 +33,9 @@ Generated from the settings classes by `make generate`; do not edit.
 
 Every process reads its settings from the environment, once, when it starts; a value that does not fit stops it with a
 message that names the variable. Each service knows the settings of all processes and its own.
+
+What is secret text may also stand in a file: where a `…_FILE` is named beside a variable, it takes the path of a file
+with the value. The file is read once, when the process starts, without the line end; one that cannot be read stops it.
 """
 
 TABLE_HEAD = "| variable | value | default | what it does |\n|---|---|---|---|\n"
@@ -111,10 +116,14 @@ def render() -> str:
     for package in PACKAGES:
         for settings in settings_classes(package):
             rows = []
+            secret_names = {name for name, _ in secrets_of(settings)}
             for name, field in own_fields(settings):
                 if not field.description:
                     raise ValueError(f"{package}: the setting {name} needs a description")
-                names = " or ".join(f"`{variable.upper()}`" for variable in variables(settings, name, field))
+                shown = variables(settings, name, field)
+                if name in secret_names:
+                    shown = [*shown, f"{shown[0]}_FILE"]
+                names = " or ".join(f"`{variable.upper()}`" for variable in shown)
                 description = " ".join(field.description.split()).replace("|", "\\|")
                 rows.append(f"| {names} | {type_name(field.annotation)} | {default_of(field)} | {description} |\n")
             if rows:

@@ -1,14 +1,18 @@
 """Empty Python environments that hold one distribution of ours and what it declares, made offline."""
 
+import base64
+import hashlib
 import subprocess
 import sys
 import sysconfig
 import tomllib
 import venv
+import zipfile
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
+from packaging import tags
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
@@ -52,6 +56,39 @@ def needed_by(name: str) -> tuple[set[NormalizedName], set[NormalizedName]]:
             others.add(key)
             waiting += _wanted(metadata.requires(key) or (), requirement.extras)
     return ours, others
+
+
+_TAGS = {str(tag) for tag in tags.sys_tags()}
+_WRITTEN_BY_PIP = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
+
+
+def repacked(names: Iterable[NormalizedName], directory: Path) -> None:
+    """Put a wheel of each of these installed distributions into ``directory``, made of the files that pip unpacked.
+
+    So an installation can be tried that finds wheels and nothing else, without fetching any.
+    """
+    for name in names:
+        distribution = metadata.distribution(name)
+        lines = (distribution.read_text("WHEEL") or "").splitlines()
+        tag = next(tag for line in lines if (tag := line.removeprefix("Tag: ")) in _TAGS)
+        target = directory / f"{distribution.metadata['Name'].replace('-', '_')}-{distribution.version}-{tag}.whl"
+        if not target.exists():
+            _pack(distribution, target)
+
+
+def _pack(distribution: metadata.Distribution, target: Path) -> None:
+    files = [file for file in distribution.files or () if file.parts[0] != ".." and "__pycache__" not in file.parts]
+    folder = next(file.parts[0] for file in files if file.parts[0].endswith(".dist-info"))
+    record = [f"{folder}/RECORD,,"]
+    with zipfile.ZipFile(target, "w") as wheel:
+        for file in files:
+            if file.parts[0] == folder and file.name in _WRITTEN_BY_PIP:
+                continue
+            content = Path(str(file.locate())).read_bytes()
+            digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+            wheel.writestr(str(file), content)
+            record.append(f"{file},sha256={digest},{len(content)}")
+        wheel.writestr(f"{folder}/RECORD", "\n".join([*record, ""]))
 
 
 def _wanted(requirements: Iterable[str], extras: set[str]) -> list[Requirement]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import previous_version
 import requirement
 from fleet import Fleet
 from mariadb import MariaDBServer
@@ -31,3 +32,9 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
     fleet = Fleet.launch(request.param, tmp_path)
     yield fleet
     fleet.stop()
+
+
+@pytest.fixture
+def previous(tmp_path: Path) -> Path:
+    """The source tree of the version before, out of the history."""
+    return previous_version.unpack(tmp_path)

@@ -5,7 +5,6 @@ import os
 import random
 import shutil
 import subprocess
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,36 +13,18 @@ import pytest
 import fault_checker
 import fault_form
 import load
-import requirement
+import previous_version
 from ledger import Ledger
 from mariadb import MariaDBServer
-from source_tree import DISTRIBUTIONS, ROOT
 from suite import Suite
 from waiting import eventually
-
-PREVIOUS = "8a8e1eed15e01f08a0dc99ec2424c6591307b4c3"
-"""The commit of the version before this one."""
-
-
-@pytest.fixture
-def previous(tmp_path: Path) -> Path:
-    """The source tree of the version before, out of the history."""
-    archive = tmp_path / "previous.tar"
-    done = subprocess.run(["git", "archive", "-o", archive, PREVIOUS], cwd=ROOT, capture_output=True, check=False)
-    if done.returncode:
-        requirement.missing("history", "clone with its history: git fetch --unshallow")
-    tree = tmp_path / "previous"
-    with tarfile.open(archive) as packed:
-        packed.extractall(tree, filter="data")
-    return tree
 
 
 @pytest.fixture
 def old(previous: Path, tmp_path: Path, mariadb_server: MariaDBServer) -> Iterator[Suite]:
     """The version before, running. (An embedded database is one suite's alone.)"""
-    sources = [previous / home.relative_to(ROOT) / "src" for home in DISTRIBUTIONS.values()]
-    path = os.pathsep.join(str(source) for source in sources)
     url = mariadb_server.url(mariadb_server.create_database())
+    path = previous_version.python_path(previous)
     suite = Suite(tmp_path / "old", url, {"INTERTIE_MAPPER_LEASE_SECONDS": "10", "PYTHONPATH": path})
     yield suite.start()
     suite.stop()

@@ -1,4 +1,8 @@
-"""What grpc.health.v1 answers: SERVING exactly while every ready check is content."""
+"""What grpc.health.v1 answers: SERVING exactly while every ready check is content.
+
+But for the name `live`, which is SERVING as long as the process answers at all: an orchestrator that restarts what is
+not alive must not do so because a database is away.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,6 +13,9 @@ from grpc_health.v1.health import aio
 
 Check = Callable[[], Awaitable[str | None]]
 """Tells why the process is not ready, or None when it is."""
+
+LIVE = "live"
+"""As the name of a service: whether the process is alive, ready or not."""
 
 _log = structlog.get_logger()
 _SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -42,7 +49,8 @@ class Health:
         self._poked.set()
 
     async def begin(self) -> None:
-        """Answers NOT_SERVING for all, until the first round of checks."""
+        """Answers NOT_SERVING for all but LIVE, until the first round of checks."""
+        await self.servicer.set(LIVE, _SERVING)
         for service in self._services:
             await self.servicer.set(service, _NOT_SERVING)
 

@@ -5,11 +5,13 @@
 
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import quote
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from intertie_chassis.errors import StartupError
+from intertie_chassis.file_settings import SecretFiles
 
 _EMBEDDED_FILES = {
     "registry": "registry.db",
@@ -45,6 +47,10 @@ class Settings(BaseSettings):
         default=None,
         description="SQLAlchemy URL of the database of all owners, e.g. `mysql://user:password@host/LGU`. "
         "Unset: embedded SQLite files in the data directory.",
+    )
+    database_password: SecretStr | None = Field(
+        default=None,
+        description="Password for each of these URLs that names a user and no password; as it is, not percent-encoded.",
     )
     registry_database_url: SecretStr | None = Field(
         default=None, description="Database of registry, when it has its own."
@@ -122,6 +128,18 @@ class Settings(BaseSettings):
     pull_address: str = Field(default="127.0.0.1:50055", description="Where pull is reached.")
 
     @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What the code gives, then the environment, then the files that the environment names."""
+        return init_settings, env_settings, SecretFiles(settings_cls)
+
+    @classmethod
     def load(cls) -> Self:
         """The settings of this process.
 
@@ -151,7 +169,8 @@ class Settings(BaseSettings):
         if configured is None:
             path = (self.data_dir / _EMBEDDED_FILES[owner]).absolute()
             return f"sqlite+aiosqlite:///{path}"
-        return with_async_driver(configured.get_secret_value())
+        url = with_async_driver(configured.get_secret_value())
+        return url if self.database_password is None else with_password(url, self.database_password.get_secret_value())
 
     @property
     def has_tls(self) -> bool:
@@ -177,3 +196,13 @@ def with_async_driver(url: str) -> str:
             "see INTERTIE_DATABASE_URL and INTERTIE_<OWNER>_DATABASE_URL"
         )
     return f"{driver}://{rest}"
+
+
+def with_password(url: str, password: str) -> str:
+    """The same database URL with the password, where it names a user and has none; otherwise as it is."""
+    scheme, separator, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    user, at, host = authority.rpartition("@")
+    if not at or ":" in user:
+        return url
+    return f"{scheme}{separator}{user}:{quote(password, safe='')}@{host}{slash}{path}"

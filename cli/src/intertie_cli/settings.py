@@ -2,6 +2,7 @@
 
 from pydantic import Field, SecretStr
 
+from intertie_chassis.listening import reached_at
 from intertie_chassis.settings import Settings
 
 SERVICES = ("registry", "ingest", "mapper", "audit", "pull")
@@ -28,8 +29,4 @@ class CliSettings(Settings):
         """
         if f"{service}_address" in self.model_fields_set:
             return str(getattr(self, f"{service}_address"))
-        host, _, port = str(getattr(self, f"{service}_listen")).rpartition(":")
-        return f"{_REACHED_BY.get(host, host)}:{port}"
-
-
-_REACHED_BY = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "": "127.0.0.1"}
+        return reached_at(getattr(self, f"{service}_listen"))

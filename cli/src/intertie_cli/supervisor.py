@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from intertie_chassis import readiness
 from intertie_chassis.errors import StartupError
 from intertie_chassis.tls_files import TlsFiles
-from intertie_cli import readiness
 from intertie_cli.journal import Journal
 from intertie_cli.process import Part, Process
 

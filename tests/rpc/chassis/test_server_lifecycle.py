@@ -59,11 +59,13 @@ async def test_health_follows_the_ready_checks(new_echo: Any) -> None:
         channel = echo.raw_channel()
         assert await _health(channel) == NOT_SERVING
         assert await _health(channel, SERVICE) == NOT_SERVING
+        assert await _health(channel, "live") == SERVING
         await eventually(lambda: [line for line in logged if line.get("why_schema") == why], timeout=10)
         why = None
         await eventually(lambda: _is(channel, SERVICE, SERVING), timeout=10)
         why = "raise"
         await eventually(lambda: _is(channel, "", NOT_SERVING), timeout=10)
+        assert await _health(channel, "live") == SERVING
         why = None
         await eventually(lambda: _is(channel, "", SERVING), timeout=10)
 
