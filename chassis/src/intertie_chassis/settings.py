@@ -120,7 +120,7 @@ class Settings(BaseSettings):
         default="",
         pattern=r"^$|^https?://[^/\s]+/?$",
         description="Where spans go, by OTLP over gRPC: `http://collector:4317`, or `https://…` with TLS. Empty: "
-        "nowhere. Headers, certificates and time-outs are OpenTelemetry's own, `OTEL_EXPORTER_OTLP_…` and `OTEL_BSP_…`.",
+        "nowhere. Headers, certificates and time-outs: OpenTelemetry's `OTEL_EXPORTER_OTLP_…` and `OTEL_BSP_…`.",
     )
     traces_ratio: float = Field(
         default=0.01, ge=0, le=1, description="Which part of the requests from outside is traced; 1: all."
