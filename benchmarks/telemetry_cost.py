@@ -1,7 +1,7 @@
 """What telemetry costs: CPU for a delivery, from the wire to the row and the log, with more and more of it switched on.
 
-`PYTHONPATH=tests .venv/bin/python benchmarks/telemetry_cost.py` makes one round: a fresh installation for each setting,
-one after the other, each with the same burst. Rounds are added up with `--keep FILE`; medians count. `--other CHECKOUT`
+`PYTHONPATH=tests .venv/bin/python benchmarks/telemetry_cost.py` measures each setting once: a fresh installation, one
+after the other, each with the same burst. Runs are gathered with `--keep FILE`; medians count. `--other CHECKOUT`
 measures another version of the sources beside them. Spans go to a collector that takes bytes and looks at none.
 """
 
@@ -34,7 +34,7 @@ def taking() -> Iterator[str]:
     """The endpoint of a collector that takes everything."""
 
     class Handler(grpc.GenericRpcHandler):
-        def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes]":
             return grpc.unary_unary_rpc_method_handler(lambda request, context: b"")
 
     server = grpc.server(ThreadPoolExecutor(4), handlers=[Handler()])
@@ -79,51 +79,43 @@ def measured(stage: Stage, store: str, env: Mapping[str, str], seconds: int) -> 
     return {**spent, "all": sum(spent.values()), "accepted a second": burst.rate}
 
 
-def table(rounds: list[dict[str, Spent]]) -> str:
-    """The medians of all rounds, in Markdown."""
+def table(found: Mapping[str, list[Spent]]) -> str:
+    """The medians, in Markdown, and from where to where the sums reach."""
     columns = ["gateway", "ingest", "mapper", "audit", "mariadbd", "all", "accepted a second"]
-    columns = [name for name in columns if name in next(iter(rounds[0].values()))]
-    lines = ["| | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
-    for name in rounds[-1]:
-        found = [one[name] for one in rounds if name in one]
-        medians = [statistics.median(spent[column] for spent in found) for column in columns]
-        spread = [f"{min(spent['all'] for spent in found):.0f} to {max(spent['all'] for spent in found):.0f}"]
-        cells = [f"{median:,.0f}" for median in medians]
-        cells[columns.index("all")] += f" ({spread[0]})"
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    columns = [column for column in columns if column in next(iter(found.values()))[0]]
+    lines = ["| | runs | " + " | ".join(columns) + " |", "|---|---|" + "---|" * len(columns)]
+    for name, runs in found.items():
+        cells = [f"{statistics.median(one[column] for one in runs):,.0f}" for column in columns]
+        sums = [one["all"] for one in runs]
+        cells[columns.index("all")] += f" ({min(sums):.0f} to {max(sums):.0f})"
+        lines.append(f"| {name} | {len(runs)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def main() -> int:
-    """Measures one round."""
+    """Measures each setting once."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--store", choices=("mariadb", "sqlite"), default="mariadb")
     parser.add_argument("--seconds", type=int, default=4, help="how long a burst lasts")
-    parser.add_argument("--keep", type=Path, help="file of earlier rounds, to which this one is added")
+    parser.add_argument("--only", action="append", help="a setting by its name; again for more of them")
+    parser.add_argument("--keep", type=Path, help="file of earlier runs, to which these are added")
     parser.add_argument("--other", type=Path, help="another checkout, whose code is measured as well")
     options = parser.parse_args()
     if missing := machine.missing():
         print("\n".join(missing), file=sys.stderr)
         return 2
-    rounds: list[dict[str, Spent]] = []
-    if options.keep is not None and options.keep.exists():
-        rounds = json.loads(options.keep.read_text())
+    kept: Path | None = options.keep
+    found: dict[str, list[Spent]] = json.loads(kept.read_text()) if kept is not None and kept.exists() else {}
     with taking() as endpoint, Stage(Options(rounds=1)) as stage:
         wanted = settings(endpoint)
         if options.other is not None:
             wanted = {"before": other(options.other.absolute()), **wanted}
-        names = list(wanted)
-        # Another one begins each round: a machine that warms up, or slows down, favours none.
-        first = len(rounds) % len(names)
-        spent = {
-            name: measured(stage, options.store, wanted[name], options.seconds)
-            for name in names[first:] + names[:first]
-        }
-    rounds.append({name: spent[name] for name in names})
-    if options.keep is not None:
-        options.keep.write_text(json.dumps(rounds))
-    print(f"microseconds of CPU for a delivery, {len(rounds)} rounds, {options.store}; processes: {', '.join(SUITE)}")
-    print(table(rounds))
+        for name in options.only or wanted:
+            found.setdefault(name, []).append(measured(stage, options.store, wanted[name], options.seconds))
+    if kept is not None:
+        kept.write_text(json.dumps(found))
+    print(f"microseconds of CPU for a delivery, {options.store}; processes: {', '.join(SUITE)}")
+    print(table(found))
     print(machine.describe(), machine.versions())
     return 0
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import access_page
 import errors_page
+import metrics_page
 import openapi_page
 import settings_page
 
@@ -13,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = {
     "docs/access.md": access_page.render,
     "docs/errors.md": errors_page.render,
+    "docs/metrics.md": metrics_page.render,
     "docs/settings.md": settings_page.render,
     "gateway/src/intertie_gateway/openapi.json": openapi_page.render,
 }

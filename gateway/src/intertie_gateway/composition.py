@@ -71,7 +71,7 @@ async def application(
         most_calls=settings.gateway_max_concurrent_calls,
         denials=denials,
         requests=Requests.from_settings(settings),
-        telemetry=RequestTelemetry(transcoder, pages),
+        telemetry=RequestTelemetry(transcoder, pages) if metrics.PAGE.is_shown or traces.TRACER.is_on else None,
     )
     access_log.start()
     denials.start()

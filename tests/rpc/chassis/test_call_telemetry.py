@@ -1,4 +1,4 @@
-"""What is measured of calls: number, outcome and time by method, spans of those that are traced, the trace in the log."""
+"""What is measured of calls: number, outcome and time by method, spans of those that are traced, traces in the log."""
 
 from collections.abc import Iterator
 from typing import Any
