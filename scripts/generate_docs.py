@@ -9,6 +9,7 @@ from pathlib import Path
 import access_page
 import contract_page
 import errors_page
+import metrics_page
 import openapi_page
 import settings_page
 from intertie_cli.declared import schema
@@ -18,6 +19,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/access.md": access_page.render,
     "docs/errors.md": errors_page.render,
     "docs/integrations.schema.json": schema.text,
+    "docs/metrics.md": metrics_page.render,
     "docs/settings.md": settings_page.render,
     **{f"docs/reference/{package}.md": partial(contract_page.render, package) for package in contract_page.PACKAGES},
     "gateway/src/intertie_gateway/openapi.json": openapi_page.render,

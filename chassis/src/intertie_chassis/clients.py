@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import grpc
 
-from intertie_chassis import calls
+from intertie_chassis import calls, traces
 from intertie_chassis.errors import DeadlineExceeded, Unavailable, from_rpc_error
 from intertie_chassis.ids import new_ulid
 from intertie_chassis.tls import channel_to
@@ -68,11 +68,11 @@ class Channel(grpc.aio.Channel):
 
     def unary_unary(self, method: str, *arguments: Any, **options: Any) -> Any:
         """A callable that gives an awaitable answer."""
-        return _OneAnswer(self, self._channel.unary_unary(method, *arguments, **options))
+        return _OneAnswer(self, self._channel.unary_unary(method, *arguments, **options), method)
 
     def stream_unary(self, method: str, *arguments: Any, **options: Any) -> Any:
         """A callable that takes an async iterator and gives an awaitable answer."""
-        return _OneAnswer(self, self._channel.stream_unary(method, *arguments, **options))
+        return _OneAnswer(self, self._channel.stream_unary(method, *arguments, **options), method)
 
     def unary_stream(self, method: str, *arguments: Any, **options: Any) -> Any:
         """A callable that gives an async iterator of answers."""
@@ -96,6 +96,9 @@ class Channel(grpc.aio.Channel):
             raise DeadlineExceeded
         entries = [(key, value) for key, value in metadata or ()]
         entries.append((calls.REQUEST_ID_KEY, calls.current_request_id() or new_ulid()))
+        trace = traces.current()
+        if trace is not None:
+            entries.append((traces.TRACEPARENT, trace.traceparent))
         if self._token is not None:
             entries.append(("authorization", f"Bearer {self._token.token()}"))
         return {"timeout": timeout, "metadata": entries}
@@ -126,9 +129,10 @@ class Channel(grpc.aio.Channel):
 
 
 class _OneAnswer:
-    def __init__(self, channel: Channel, call: Callable[..., Any]) -> None:
+    def __init__(self, channel: Channel, call: Callable[..., Any], method: str) -> None:
         self._channel = channel
         self._call = call
+        self._name = method.removeprefix("/")
 
     async def __call__(
         self,
@@ -138,6 +142,13 @@ class _OneAnswer:
         metadata: Any = None,
         wait_for_ready: bool | None = None,
     ) -> Any:
+        span = traces.TRACER.follow(self._name, traces.current(), traces.Kind.CLIENT)
+        if span is None:
+            return await self._answer(request, timeout, metadata, wait_for_ready)
+        with traces.during(span):
+            return await self._answer(request, timeout, metadata, wait_for_ready)
+
+    async def _answer(self, request: Any, timeout: float | None, metadata: Any, wait_for_ready: bool | None) -> Any:
         terms = self._channel.terms(timeout, metadata, is_stream=False)
         try:
             return await self._call(request, wait_for_ready=wait_for_ready, **terms)

@@ -14,6 +14,7 @@ and `INSERT … ON DUPLICATE KEY UPDATE` does not tell a new row from an old one
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Literal, TypeVar
@@ -78,6 +79,8 @@ class Database:
         event.listen(self._writer.sync_engine, "after_cursor_execute", _note_writing)
         look = None if self.dialect == "sqlite" else self._look
         self._availability = Availability(name, look, self._discard)
+        is_measured = bool(name) and metrics.PAGE.is_shown
+        self._commits = metrics.COMMIT_SECONDS.labels(metrics.owner_of(name)) if is_measured else None
 
     @classmethod
     async def open(cls, url: str, *, pool_size: int = 8, table_prefix: str = "", name: str = "") -> "Database":
@@ -194,6 +197,7 @@ class Database:
 
     async def _attempts(self, work: Work[T], lock_wait: int | LockWait | None) -> T:
         for attempt in range(1, _MOST_ATTEMPTS + 1):
+            started = time.perf_counter()
             try:
                 result, has_written = await self._once(work, lock_wait)
             except _Lost as lost:
@@ -208,6 +212,8 @@ class Database:
             else:
                 if has_written:
                     self._availability.committed()
+                    if self._commits is not None:
+                        self._commits.observe(time.perf_counter() - started)
                 else:
                     self._availability.ended()
                 return result

@@ -7,13 +7,13 @@ what it raised, one line in the access log. One interceptor does it all: a chain
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import structlog
 
-from intertie_chassis import calls
+from intertie_chassis import calls, metrics, traces
 from intertie_chassis.access import DENIED, Rule
 from intertie_chassis.callers import Caller, Callers
 from intertie_chassis.denials import UNKNOWN, Denials
@@ -22,7 +22,6 @@ from intertie_chassis.errors import (
     DeadlineExceeded,
     Internal,
     IntertieError,
-    InvalidArgument,
     ResourceExhausted,
     Unauthenticated,
     Unavailable,
@@ -33,6 +32,8 @@ from intertie_chassis.identity import Verifier
 from intertie_chassis.ids import is_request_id, new_ulid
 from intertie_chassis.principals import Principal, peek_principal, set_principal
 from intertie_chassis.rechecks import Rechecks
+from intertie_chassis.request_metrics import UNCLAIMED
+from intertie_chassis.undecodable import checked, tolerant
 
 _log = structlog.get_logger()
 
@@ -50,13 +51,6 @@ if TYPE_CHECKING:  # generic in the stubs only
 else:
     Handler = grpc.RpcMethodHandler
     Context = grpc.aio.ServicerContext
-
-
-class _Undecodable:
-    """Stands for request bytes that are no message of the method's type."""
-
-
-_UNDECODABLE = _Undecodable()
 
 
 class Guard(grpc.aio.ServerInterceptor):
@@ -122,7 +116,7 @@ class Guard(grpc.aio.ServerInterceptor):
         }[bool(handler.request_streaming), bool(handler.response_streaming)]
         return make(
             behaviour,
-            request_deserializer=_tolerant(handler.request_deserializer),
+            request_deserializer=tolerant(handler.request_deserializer),
             response_serializer=handler.response_serializer if handler.response_streaming else None,
         )
 
@@ -181,6 +175,9 @@ class _Call:
         self._method = method
         self._rule = rule
         self._is_unknown = handler is None
+        self._path = method.removeprefix("/")
+        service, _, name = self._path.partition("/")
+        self._labels = (UNCLAIMED, UNCLAIMED) if self._is_unknown else (service, name)
         self._is_stream = bool(handler is not None and handler.response_streaming)
         self._behaviour: Callable[..., Any] = _unknown
         self._encode: Callable[[Any], bytes] = bytes
@@ -193,7 +190,7 @@ class _Call:
         """For the two shapes with one answer."""
 
         async def answer() -> Any:
-            response = await self._behaviour(_checked(request), context)
+            response = await self._behaviour(checked(request), context)
             # Encoded here and not by grpc, so that an answer of the wrong type is an error like any other.
             return self._encode(response)
 
@@ -203,7 +200,7 @@ class _Call:
         """For the two shapes with a stream of answers, written as a generator or by `context.write`."""
 
         async def answers() -> None:
-            produced = self._behaviour(_checked(request), context)
+            produced = self._behaviour(checked(request), context)
             if not inspect.isasyncgen(produced):
                 await produced
                 return
@@ -226,22 +223,24 @@ class _Call:
 
     async def _run(self, context: Context, answer: Callable[[], Awaitable[Any]], checks_access: bool = True) -> Any:
         started = time.perf_counter()
-        request_id = _request_id(context)
+        request_id, sender = _named(context)
         calls.set_request_id(request_id)
+        if sender is not None:
+            traces.set_current(sender)
         trailing = ((calls.REQUEST_ID_KEY, request_id),)
         context.set_trailing_metadata(trailing)
         error: IntertieError
         try:
             result = await self._admitted(context, answer, checks_access)
         except grpc.aio.AbortError:  # only the libraries' own services (health) abort by themselves
-            self._write_log(started, context, str(getattr(context.code(), "name", "ABORTED")))
+            self._note(started, context, str(getattr(context.code(), "name", "ABORTED")))
             raise
         except IntertieError as raised:
             error = raised
         except asyncio.CancelledError:
             task, refusal = asyncio.current_task(), self._guard.rechecks.take_refusal()
             if task is not None and task.cancelling() and not refusal and not self._guard.is_stopping_stream():
-                self._write_log(started, context, "CANCELLED")
+                self._note(started, context, "CANCELLED")
                 raise
             # We end a stream, or the handler let the cancellation of something else escape. Unless it is answered, the
             # caller waits for ever (grpc #29248).
@@ -252,14 +251,14 @@ class _Call:
             _log.error("call failed", method=self._method, exc_info=raised)
             error = Internal()
         else:
-            self._write_log(started, context, "OK")
+            self._note(started, context, "OK")
             return result
         if error.code in _DENIALS:
             method = UNKNOWN if self._is_unknown else self._method
             http_status, peer = _DENIALS[error.code], context.peer()
             self._guard.denials.add(method, peek_principal(), error.reason, http_status, peer, request_id)
         status = to_status(error)
-        self._write_log(started, context, error.code.name, error.reason, status.message)
+        self._note(started, context, error.code.name, error.reason, status.message)
         details = (*trailing, (STATUS_METADATA_KEY, status.SerializeToString()))
         return await context.abort(error.code, status.message, details)
 
@@ -279,9 +278,30 @@ class _Call:
                     self._rule.check(principal)
                 if self._is_stream:
                     self._guard.rechecks.watch(lambda: self._guard.principal(context, self._guard.caller(context)))
+                if traces.TRACER.is_on and (span := self._span(principal)) is not None:
+                    return await self._traced(span, context, answer)
             return await self._within_deadline(context, answer)
         finally:
             self._guard.leave(self._is_stream)
+
+    def _span(self, principal: Principal) -> traces.Span | None:
+        """A span of the call, once it is known who calls: whoever has a token may say which calls are traced."""
+        sender = traces.current()
+        if sender is not None:
+            return traces.TRACER.follow(self._path, sender, traces.Kind.SERVER)
+        # Services ask each other all the time, also when nothing happens: only what belongs to a trace is one.
+        return None if principal.role == "service" else traces.TRACER.enter(self._path)
+
+    async def _traced(self, span: traces.Span, context: Context, answer: Callable[[], Awaitable[Any]]) -> Any:
+        traces.set_current(span.context)  # not taken back: the line in the log belongs to it too
+        span.attributes |= {"rpc.system": "grpc", "rpc.service": self._labels[0], "rpc.method": self._labels[1]}
+        try:
+            result = await self._within_deadline(context, answer)
+        except BaseException as error:
+            span.end(traces.failure_of(error))
+            raise
+        span.end()
+        return result
 
     async def _within_deadline(self, context: Context, answer: Callable[[], Awaitable[Any]]) -> Any:
         # typed as float, but None without a deadline
@@ -303,14 +323,19 @@ class _Call:
                 raise DeadlineExceeded from None
             raise
 
-    def _write_log(self, started: float, context: Context, code: str, reason: str = "", message: str = "") -> None:
+    def _note(self, started: float, context: Context, code: str, reason: str = "", message: str = "") -> None:
+        """Counts the call, and writes its line into the log."""
+        seconds = time.perf_counter() - started
+        if metrics.PAGE.is_shown:
+            # Streams last as long as their callers like.
+            metrics.RPCS.note((*self._labels, code), None if self._is_stream else self._labels, seconds)
         if self._rule.is_quiet:
             return
         principal = peek_principal()
         event: dict[str, object] = {
             "method": self._method,
             "code": code,
-            "duration_ms": round((time.perf_counter() - started) * 1000, 3),
+            "duration_ms": round(seconds * 1000, 3),
             "principal": principal.label if principal else None,
             "peer": context.peer(),
         }
@@ -322,46 +347,15 @@ class _Call:
         write("call", **event)
 
 
-def _checked(request: Any) -> Any:
-    """The request, or a stream of them, refusing undecodable bytes as they come.
-
-    Raises InvalidArgument for undecodable bytes.
-    """
-    if request is _UNDECODABLE:
-        raise _malformed()
-    return _checked_stream(request) if isinstance(request, AsyncIterator) or hasattr(request, "__aiter__") else request
-
-
-async def _checked_stream(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    async for request in requests:
-        if request is _UNDECODABLE:
-            raise _malformed()
-        yield request
-
-
-def _malformed() -> InvalidArgument:
-    return InvalidArgument("the bytes are not a message of this method", reason="MALFORMED_REQUEST")
-
-
-def _tolerant(decode: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
-    """A decoder that marks undecodable bytes: what the real one raises would reach the caller as UNKNOWN."""
-
-    def decode_or_mark(data: bytes) -> Any:
-        if decode is None:
-            return data
-        try:
-            return decode(data)
-        except Exception:  # whatever the decoder of the day raises, the bytes are not a message
-            return _UNDECODABLE
-
-    return decode_or_mark
-
-
-def _request_id(context: Context) -> str:
+def _named(context: Context) -> tuple[str, traces.TraceContext | None]:
+    """The id of the call, and the trace that it belongs to."""
+    request_id, trace = "", None
     for key, value in context.invocation_metadata() or ():
-        if key == calls.REQUEST_ID_KEY and isinstance(value, str) and is_request_id(value):
-            return value
-    return new_ulid()
+        if key == calls.REQUEST_ID_KEY and isinstance(value, str) and not request_id and is_request_id(value):
+            request_id = value
+        elif key == traces.TRACEPARENT and isinstance(value, str):
+            trace = traces.parse(value)
+    return request_id or new_ulid(), trace
 
 
 async def _unknown(*_arguments: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import orjson
 import structlog
 
+from intertie_chassis import traces
 from intertie_chassis.calls import current_request_id
 
 _SECRET_KEY = re.compile(r"secret|token|password|authorization|signature|cookie|private_key", re.IGNORECASE)
@@ -50,7 +51,7 @@ def configure(name: str, format: str = "auto", level: str = "info") -> None:
         processors=[
             structlog.contextvars.merge_contextvars,
             add_service,
-            _add_request_id,
+            _add_call,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -86,10 +87,14 @@ def _masked(key: str, value: Any) -> Any:
     return value
 
 
-def _add_request_id(_logger: Any, _method: str, event: Event) -> Event:
+def _add_call(_logger: Any, _method: str, event: Event) -> Event:
     request_id = current_request_id()
     if request_id is not None:
         event.setdefault("request_id", request_id)
+    trace = traces.current()
+    if trace is not None:
+        event.setdefault("trace_id", trace.trace_id)
+        event.setdefault("span_id", trace.span_id)
     return event
 
 

@@ -1,18 +1,26 @@
 """What a process counts and measures for Prometheus, and the page that shows it (`GET /metrics`), off by default.
 
-Metrics are made here, once a process, and set where things happen. Labels are names of a fixed set, never what senders
-choose.
+Metrics of all processes are made here, those of one service in its own `metrics`, once a process, and set where things
+happen. Labels are names of a fixed set, never what senders choose. Nothing is measured while no page shows it.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from wsgiref.simple_server import WSGIServer
 
 import structlog
-from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
 
+from intertie_chassis.errors import Unavailable
 from intertie_chassis.listening import is_loopback
+from intertie_chassis.request_metrics import SECONDS, RequestMetrics
 
 _log = structlog.get_logger()
+
+LOOK_SECONDS = 5.0
+"""How often what only the database knows is looked for, however often somebody looks at the page."""
+MOST_COUNTED = 100_000
+"""Up to where rows are counted, which keeps a look cheap: so many stands for that many or more."""
 
 REGISTRY = CollectorRegistry()
 """All metrics of this process."""
@@ -37,6 +45,70 @@ SPOOL_DELIVERIES = Gauge(
     ["state"],
     registry=REGISTRY,
 )
+
+
+COMMIT_SECONDS = Histogram(
+    "intertie_commit_seconds",
+    "How long a transaction that changed rows took, from its begin until it was committed, in seconds.",
+    ["owner"],
+    buckets=SECONDS,
+    registry=REGISTRY,
+)
+OUTBOX_WAITING = Gauge(
+    "intertie_outbox_waiting_messages",
+    f"Messages that the audit log has not got yet; {MOST_COUNTED} stands for that many or more.",
+    ["owner"],
+    registry=REGISTRY,
+)
+OUTBOX_OLDEST = Gauge(
+    "intertie_outbox_oldest_seconds",
+    "How long the oldest message has waited that the audit log has not got yet, in seconds; 0 when none waits.",
+    ["owner"],
+    registry=REGISTRY,
+)
+SNAPSHOT_AGE = Gauge(
+    "intertie_snapshot_age_seconds",
+    "Seconds since registry last said that the configuration of this process is the present one; NaN before it has.",
+    registry=REGISTRY,
+)
+SPANS = Counter(
+    "intertie_spans_total",
+    "Spans of traces that were `exported`, and those that were `lost` because the collector did not take them.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+RPCS = RequestMetrics(
+    REGISTRY, "intertie_rpc", "gRPC calls", counted=("service", "method", "code"), timed=("service", "method")
+)
+
+
+def owner_of(database: str) -> str:
+    """The owner of the tables in a database of this name: the target's are mapper's."""
+    return "mapper" if database == "target" else database
+
+
+class Page:
+    """The page of this process."""
+
+    def __init__(self) -> None:
+        self.is_shown = False
+        """Whether there is one. Set before anything begins that measures."""
+
+
+PAGE = Page()
+
+
+async def keep_looking(look: Callable[[], Awaitable[None]]) -> None:
+    """Looks now, and again every few seconds; for `run_in_background`, where a page shows what is seen.
+
+    While the database is away what was seen last stays.
+    """
+    while True:
+        try:
+            await look()
+        except Unavailable as error:
+            _log.debug("metrics cannot be read now", cause=error.message)
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 async def expose(listen: str) -> None:

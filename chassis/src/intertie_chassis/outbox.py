@@ -20,12 +20,14 @@ from sqlalchemy import (
     String,
     Table,
     delete,
+    func,
     insert,
     select,
 )
 from sqlalchemy.dialects.mysql import DATETIME, LONGBLOB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from intertie_chassis import metrics
 from intertie_chassis.clock import utc_now
 from intertie_chassis.database import Database
 from intertie_chassis.errors import (
@@ -161,6 +163,17 @@ class Outbox:
             if done:
                 await self._delete(done)
         return len(done)
+
+    async def look(self, owner: str) -> None:
+        """Sets the metrics of what waits. Raises Unavailable."""
+        some = select(self._table.c.id).limit(metrics.MOST_COUNTED).subquery()
+        oldest = select(self._table.c.created_at).order_by(self._table.c.id).limit(1)
+        async with self._database.read() as connection:
+            waiting = await connection.scalar(select(func.count()).select_from(some))
+            written_at = await connection.scalar(oldest)
+        age = 0.0 if written_at is None else (utc_now() - written_at).total_seconds()
+        metrics.OUTBOX_WAITING.labels(owner).set(waiting or 0)
+        metrics.OUTBOX_OLDEST.labels(owner).set(max(0.0, age))
 
     async def _is_left(self, connection: AsyncConnection) -> bool:
         """Whether the oldest message has been there for so long that whoever else sends them must be away."""

@@ -3,7 +3,7 @@
 A service's ``__main__`` makes one, adds its services to `server`, opens channels with `connect`, and runs it.
 """
 
-from intertie_chassis import clients, metrics
+from intertie_chassis import clients, metrics, traces
 from intertie_chassis.callers import Callers
 from intertie_chassis.identity import Verifier, told_path
 from intertie_chassis.identity_following import IdentityFollower
@@ -38,7 +38,11 @@ class Process:
             tls=self.tls,
             callers=Callers.parse(settings.tls_callers),
         )
+        end_traces = traces.begin(name, settings)
+        if end_traces is not None:
+            self.server.resources.push_async_callback(end_traces)
         if metrics_listen := getattr(settings, f"{name}_metrics_listen"):
+            metrics.PAGE.is_shown = True
             self.server.run_in_background("metrics", lambda: metrics.expose(metrics_listen))
         if name != "registry":
             follower = IdentityFollower(self.connect("registry"), self.verifier, told_path(settings))

@@ -121,6 +121,21 @@ class Settings(BaseSettings):
     mapper_metrics_listen: str = metrics_listen("mapper")
     audit_metrics_listen: str = metrics_listen("audit")
     pull_metrics_listen: str = metrics_listen("pull")
+    gateway_metrics_listen: str = metrics_listen("the gateway (each of several workers on the next port)")
+    traces_endpoint: str = Field(
+        default="",
+        pattern=r"^$|^https?://[^/\s]+/?$",
+        description="Where spans go, by OTLP over gRPC: `http://collector:4317`, or `https://…` with TLS. Empty: "
+        "nowhere. Headers, certificates and time-outs: OpenTelemetry's `OTEL_EXPORTER_OTLP_…` and `OTEL_BSP_…`.",
+    )
+    traces_ratio: float = Field(
+        default=0.01, ge=0, le=1, description="Which part of the requests from outside is traced; 1: all."
+    )
+    traces_trust_senders: bool = Field(
+        default=False,
+        description="Whether the sampled flag in a `traceparent` of whoever sends HTTP requests decides, in place of "
+        "the ratio. Only where a proxy of yours sets it.",
+    )
     registry_address: str = Field(default="127.0.0.1:50051", description="Where registry is reached.")
     ingest_address: str = Field(default="127.0.0.1:50052", description="Where ingest is reached.")
     mapper_address: str = Field(default="127.0.0.1:50053", description="Where mapper is reached.")

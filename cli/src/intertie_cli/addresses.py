@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from intertie_chassis.errors import StartupError
@@ -24,7 +24,24 @@ def environment(settings: CliSettings, addresses: Mapping[str, str], log_format:
         "INTERTIE_DEMO_LISTEN": settings.demo_listen,
         **({"INTERTIE_TLS_DIR": str(settings.tls_dir.absolute())} if settings.tls_dir is not None else {}),
         **{f"INTERTIE_{part.upper()}_ADDRESS": address for part, address in addresses.items() if part in SERVICES},
+        **{f"INTERTIE_{part.upper()}_METRICS_LISTEN": listen for part, listen in _metrics(settings, addresses).items()},
     }
+
+
+def with_metrics(settings: CliSettings, parts: tuple[str, ...], port: int) -> CliSettings:
+    """The settings with an address on the loopback for the metrics of each part, the first on this port; where a part
+    has one, it keeps that.
+    """
+    listeners = {f"{part}_metrics_listen": f"127.0.0.1:{port + number}" for number, part in enumerate(parts)}
+    return settings.model_copy(
+        update={name: listen for name, listen in listeners.items() if not getattr(settings, name)}
+    )
+
+
+def _metrics(settings: CliSettings, parts: Iterable[str]) -> dict[str, str]:
+    """Where the parts show their metrics, for those that do."""
+    found = {part: str(getattr(settings, f"{part}_metrics_listen", "")) for part in parts}
+    return {part: listen for part, listen in found.items() if listen}
 
 
 def kept(file: Path) -> str:
@@ -48,6 +65,9 @@ def check_free(settings: CliSettings, parts: tuple[str, ...]) -> None:
         listen = str(getattr(settings, f"{part}_listen"))
         if not _is_free(listen, f"INTERTIE_{part.upper()}_LISTEN"):
             taken.append(f"{listen} for {part} (INTERTIE_{part.upper()}_LISTEN)")
+    for part, listen in _metrics(settings, parts).items():
+        if not _is_free(listen, f"INTERTIE_{part.upper()}_METRICS_LISTEN"):
+            taken.append(f"{listen} for the metrics of {part} (INTERTIE_{part.upper()}_METRICS_LISTEN)")
     if taken:
         raise StartupError(
             f"other programs listen where the suite would: {', '.join(taken)}; stop them (another `intertie up`?), "

@@ -32,6 +32,15 @@ async def run_suite(
     with_demo: Annotated[
         bool, typer.Option("--demo", help="Load the demo when the registry is empty; on the loopback only.")
     ] = False,
+    metrics_port: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=65_000,
+            help="Show the metrics of all processes on the loopback: registry's on this port, the others' on the next "
+            "ones, the gateway's on the last. 0: where the settings say so.",
+        ),
+    ] = 0,
 ) -> int:
     """Run the suite: registry, audit, ingest, pull, mapper and gateway, each a process of its own.
 
@@ -47,6 +56,8 @@ async def run_suite(
         names = tuple(part.name for part in parts)
         if with_demo and not settings.demo_listen:
             settings = settings.model_copy(update={"demo_listen": addresses.kept(demo.address_file(settings.data_dir))})
+        if metrics_port:
+            settings = addresses.with_metrics(settings, tuple(part.name for part in PARTS), metrics_port)
         addresses.check_free(settings, names)
         journal = Journal.of(settings)
         reached = addresses.reached(settings, names)

@@ -13,9 +13,14 @@ from typing import BinaryIO
 
 import orjson
 
+from intertie_chassis.traces import TraceContext
+
 _FLUSH_SECONDS = 0.2
 _MOST_WAITING = 50_000
 _LONGEST_PATH = 300
+
+
+_Line = tuple[float, str, bytes, bytes, int, float, str, str, TraceContext | None]
 
 
 class AccessLog:
@@ -30,12 +35,20 @@ class AccessLog:
         self._least_status = {"all": 0, "failures": 400, "off": 1000}[which]
         self._console = console
         self._stream = stream or sys.stderr.buffer
-        self._lines: list[tuple[float, str, bytes, bytes, int, float, str, str]] = []
+        self._lines: list[_Line] = []
         self._dropped = 0
         self._writer: asyncio.Task[None] | None = None
 
     def record(
-        self, method: str, path: bytes, query: bytes, status: int, seconds: float, request_id: str, peer: str
+        self,
+        method: str,
+        path: bytes,
+        query: bytes,
+        status: int,
+        seconds: float,
+        request_id: str,
+        peer: str,
+        trace: TraceContext | None = None,
     ) -> None:
         """Notes an answered request."""
         if status < self._least_status:
@@ -43,7 +56,7 @@ class AccessLog:
         if len(self._lines) >= _MOST_WAITING:
             self._dropped += 1
             return
-        self._lines.append((time.time(), method, path, query, status, seconds, request_id, peer))
+        self._lines.append((time.time(), method, path, query, status, seconds, request_id, peer, trace))
 
     def start(self) -> None:
         """Begins to write in the background of the running loop."""
@@ -63,11 +76,11 @@ class AccessLog:
                 # Shielded: a stop in the middle must not lose what was taken.
                 await asyncio.shield(asyncio.to_thread(self._write, self._take()))
 
-    def _take(self) -> list[tuple[float, str, bytes, bytes, int, float, str, str]]:
+    def _take(self) -> list[_Line]:
         lines, self._lines = self._lines, []
         return lines
 
-    def _write(self, lines: list[tuple[float, str, bytes, bytes, int, float, str, str]]) -> None:
+    def _write(self, lines: list[_Line]) -> None:
         written = [self._line(*line) for line in lines]
         dropped, self._dropped = self._dropped, 0
         if dropped:
@@ -91,6 +104,7 @@ class AccessLog:
         seconds: float,
         request_id: str,
         peer: str,
+        trace: TraceContext | None,
     ) -> bytes:
         timestamp = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         where = path[:_LONGEST_PATH].decode("latin-1") + _masked(query)
@@ -99,20 +113,21 @@ class AccessLog:
         if self._console:
             text = f"{timestamp} [{level:5}] {method} {where} → {status} in {milliseconds} ms for {peer} {request_id}"
             return "".join(character if character.isprintable() else "?" for character in text).encode()
-        return orjson.dumps(
-            {
-                "event": "request",
-                "service": "gateway",
-                "request_id": request_id,
-                "method": method,
-                "path": where,
-                "status": status,
-                "milliseconds": milliseconds,
-                "peer": peer,
-                "level": level,
-                "timestamp": timestamp,
-            }
-        )
+        line = {
+            "event": "request",
+            "service": "gateway",
+            "request_id": request_id,
+            "method": method,
+            "path": where,
+            "status": status,
+            "milliseconds": milliseconds,
+            "peer": peer,
+            "level": level,
+            "timestamp": timestamp,
+        }
+        if trace is not None:
+            line |= {"trace_id": trace.trace_id, "span_id": trace.span_id}
+        return orjson.dumps(line)
 
 
 def _masked(query: bytes) -> str:

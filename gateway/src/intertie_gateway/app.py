@@ -10,6 +10,7 @@ import structlog
 
 from intertie_chassis.calls import set_request_id
 from intertie_chassis.errors import Internal, IntertieError, InvalidArgument, ResourceExhausted
+from intertie_chassis.traces import TRACER, Span, set_current
 from intertie_gateway.access_log import AccessLog
 from intertie_gateway.addresses import Requests
 from intertie_gateway.asgi import Answer, ClientGone, Receive, Scope, Send
@@ -18,6 +19,7 @@ from intertie_gateway.head import Head
 from intertie_gateway.path_segments import has_dot_segment
 from intertie_gateway.problems import MethodNotAllowed, RouteNotFound, answer_of
 from intertie_gateway.receive import PUSH, WEBHOOK, Receiver
+from intertie_gateway.request_telemetry import RequestTelemetry, begin_span
 from intertie_gateway.transcoder import NoToken, Transcoder
 
 _NO_CONTENT = 204
@@ -40,12 +42,14 @@ class Gateway:
         most_calls: int = 256,
         denials: DenialLog | None = None,
         requests: Requests | None = None,
+        telemetry: RequestTelemetry | None = None,
     ) -> None:
         """Args:
         pages: what is answered to GET without a token, by its path.
         most_calls: transcoded requests that are answered at the same time.
         denials: where requests without a token are told of.
         requests: limits the requests of each address; None: there is no limit.
+        telemetry: counts and traces requests; None: neither.
         """
         self._receiver = receiver
         self._transcoder = transcoder
@@ -54,6 +58,7 @@ class Gateway:
         self._access_log = access_log
         self._free_calls = most_calls
         self._requests = requests
+        self._telemetry = telemetry
         self._log = structlog.get_logger()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,6 +68,9 @@ class Gateway:
         request_id = head.request_id
         client = scope["client"]
         source: str | None = None
+        span: Span | None = None
+        if head.traceparent is not None or TRACER.is_on:
+            span = begin_span(head)
         try:
             if self._requests is not None:
                 source = self._requests.enter(client[0] if client else "", started)
@@ -96,14 +104,19 @@ class Gateway:
                 }
             )
             await send({"type": "http.response.body", "body": body})
+        status = answer.status if answer is not None else _CLOSED_BY_CLIENT
+        seconds = time.perf_counter() - started
+        if self._telemetry is not None:
+            self._telemetry.note(scope, status, seconds, request_id, span)
         self._access_log.record(
             scope["method"],
             scope["raw_path"],
             scope["query_string"],
-            answer.status if answer is not None else _CLOSED_BY_CLIENT,
-            time.perf_counter() - started,
+            status,
+            seconds,
             request_id,
             client[0] if client else "",
+            head.trace,
         )
 
     async def _answer(self, scope: Scope, head: Head, receive: Receive) -> Answer:
@@ -135,6 +148,7 @@ class Gateway:
         self._free_calls -= 1
         try:
             set_request_id(head.request_id)
+            set_current(head.trace)
             return await self._transcoder.answer(match, scope["query_string"], head, receive)
         except NoToken as error:
             if self._denials is not None:

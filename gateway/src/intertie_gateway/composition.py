@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import structlog
 
-from intertie_chassis import metrics
+from intertie_chassis import metrics, traces
 from intertie_chassis.background import keep_running
 from intertie_chassis.tls import token_for
 from intertie_chassis.tls_files import TlsFiles
@@ -24,6 +24,7 @@ from intertie_gateway.denial_log import DenialLog
 from intertie_gateway.health import Health
 from intertie_gateway.limits import Held
 from intertie_gateway.receive import Receiver
+from intertie_gateway.request_telemetry import RequestTelemetry
 from intertie_gateway.serving import HttpServer, allow_many_files, listen
 from intertie_gateway.settings import GatewaySettings
 from intertie_gateway.transcoder import Transcoder
@@ -55,6 +56,13 @@ async def application(
     access_log = AccessLog(settings.gateway_access_log, console=console)
     health = Health(backends)
     denials = DenialLog(backends.channels["audit"], token)
+    transcoder = Transcoder(backends, deadline=settings.gateway_deadline_seconds, most_bytes=most_bytes, held=held)
+    pages = {
+        b"/healthz": health.alive,
+        b"/readyz": health.ready,
+        b"/openapi.json": openapi.page,
+        b"/docs": browser.page,
+    }
     gateway = Gateway(
         Receiver(
             coalescer,
@@ -62,17 +70,13 @@ async def application(
             held=held,
             believes_proxies="*" not in settings.gateway_trusted_proxies,
         ),
-        Transcoder(backends, deadline=settings.gateway_deadline_seconds, most_bytes=most_bytes, held=held),
-        {
-            b"/healthz": health.alive,
-            b"/readyz": health.ready,
-            b"/openapi.json": openapi.page,
-            b"/docs": browser.page,
-        },
+        transcoder,
+        pages,
         access_log,
         most_calls=settings.gateway_max_concurrent_calls,
         denials=denials,
         requests=Requests.from_settings(settings),
+        telemetry=RequestTelemetry(transcoder, pages) if metrics.PAGE.is_shown or traces.TRACER.is_on else None,
     )
     access_log.start()
     denials.start()
@@ -86,12 +90,17 @@ async def application(
 
 
 @contextlib.asynccontextmanager
-async def _metrics(listen: str) -> AsyncIterator[None]:
-    """Shows the metrics while the block runs, where there is an address for them."""
+async def _telemetry(settings: GatewaySettings) -> AsyncIterator[None]:
+    """Shows the metrics and exports traces while the block runs, where there are addresses for them."""
+    listen = settings.gateway_metrics_listen
+    metrics.PAGE.is_shown = bool(listen)
+    end_traces = traces.begin("gateway", settings)
     task = asyncio.create_task(keep_running("metrics", lambda: metrics.expose(listen))) if listen else None
     try:
         yield
     finally:
+        if end_traces is not None:
+            await end_traces()
         if task is not None:
             task.cancel()
             await asyncio.wait({task})
@@ -109,7 +118,7 @@ async def serve(settings: GatewaySettings, listener: socket.socket | None = None
     tls = TlsFiles.of(settings, "gateway")
     token = token_for(settings, "gateway", tls)
     listener = listener or listen(settings.gateway_listen, shared=settings.gateway_workers > 1)
-    async with application(settings, token, tls) as app, _metrics(settings.gateway_metrics_listen):
+    async with _telemetry(settings), application(settings, token, tls) as app:
         server = HttpServer(app, settings, listener)
         host, port = server.address
         structlog.get_logger().info("listening", host=host, port=port)

@@ -5,12 +5,16 @@ from collections.abc import Iterable
 
 from intertie_chassis.errors import InvalidArgument
 from intertie_chassis.ids import is_request_id
+from intertie_chassis.traces import TraceContext
 from intertie_gateway.limits import MOST_HEADER_BYTES, MOST_HEADERS
 from intertie_gateway.problems import BodyTooLarge, HeadersTooLarge, UnsupportedMediaType
 from intertie_gateway.request_ids import RequestIds
 
 _NOTED = frozenset(
-    {b"host", b"content-type", b"content-encoding", b"content-length", b"authorization", b"x-request-id"}
+    {
+        *(b"host", b"content-type", b"content-encoding", b"content-length", b"authorization", b"x-request-id"),
+        b"traceparent",
+    }
 )
 _JSON = re.compile(r"application/(json|[!#$&^_.+a-z0-9-]+\+json)")
 _BASE64 = re.compile(rb"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=?|[A-Za-z0-9+/]{2}(==)?)?")
@@ -26,13 +30,19 @@ _ids = RequestIds()
 class Head:
     """The headers that decide how a request is read. None: the request does not have it."""
 
-    __slots__ = ("authorization", "content_encoding", "content_length", "content_type", "fault", "hosts", "request_id")
+    __slots__ = (
+        *("authorization", "content_encoding", "content_length", "content_type", "fault", "hosts", "request_id"),
+        *("trace", "traceparent"),
+    )
 
     def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self.content_type: bytes | None = None
         self.content_encoding: bytes | None = None
         self.content_length: bytes | None = None
         self.authorization: bytes | None = None
+        self.traceparent: bytes | None = None
+        self.trace: TraceContext | None = None
+        """Where in a trace the request is answered; the application says so."""
         self.fault: InvalidArgument | HeadersTooLarge | None = None
         """Why the request is refused whatever it asks for. Kept, not raised, so that the answer has the request id."""
         self.hosts = 0
@@ -63,6 +73,9 @@ class Head:
             elif name == b"content-encoding":
                 self._note_twice(name, self.content_encoding)
                 self.content_encoding = value
+            elif name == b"traceparent":
+                # W3C: with two of them nobody knows which trace it is, so it is none.
+                self.traceparent = value if self.traceparent is None else b""
             else:
                 request_id = value
         if size > MOST_HEADER_BYTES or count > MOST_HEADERS:

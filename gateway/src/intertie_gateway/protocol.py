@@ -16,6 +16,7 @@ from intertie_chassis.errors import DeadlineExceeded, IntertieError, InvalidArgu
 from intertie_gateway.addresses import Connections
 from intertie_gateway.limits import MOST_HEAD_BYTES, MOST_URL_BYTES, Patience
 from intertie_gateway.problems import HeadersTooLarge, Overloaded, RateLimited, answer_of
+from intertie_gateway.request_telemetry import note_refusal
 
 _FREE_FRAMING = MOST_HEAD_BYTES + 256 * 1024
 """Bytes after the headers that need not be body: what is read along with them, chunk sizes, trailers."""
@@ -186,6 +187,7 @@ class BoundedProtocol(HttpToolsProtocol):
             lines += [b": ".join(header) for header in headers]
             lines += [b"content-length: %d" % len(answer.body), b"connection: close", b"", answer.body]
             self.transport.write(b"\r\n".join(lines))
+            note_refusal(answer.status)
             structlog.get_logger().info(
                 "request refused", status=answer.status, reason=error.reason, peer=_address(self.client)
             )

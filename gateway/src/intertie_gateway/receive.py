@@ -110,6 +110,8 @@ class Receiver:
             received_at=Timestamp(seconds=now // 1_000_000_000, nanos=now % 1_000_000_000),
             request_id=head.request_id,
         )
+        if head.trace is not None and head.trace.is_sampled:
+            delivery.traceparent = head.trace.traceparent
         # Which system a push is of stands in its body; all of them are one lane.
         result = await self._coalescer.deliver(delivery.SerializeToString(), system or "/push")
         if isinstance(result, IntertieError):

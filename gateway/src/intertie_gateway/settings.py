@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from intertie_chassis.settings import Settings, metrics_listen
+from intertie_chassis.settings import Settings
 
 
 class GatewaySettings(Settings):
@@ -20,7 +20,6 @@ class GatewaySettings(Settings):
     gateway_workers: int = Field(
         1, ge=1, le=64, description="Processes that share the port (SO_REUSEPORT), each with its own connections."
     )
-    gateway_metrics_listen: str = metrics_listen("the gateway (each of several workers on the next port)")
     gateway_trusted_proxies: str = Field(
         "",
         description="Addresses or networks, separated by commas, of the proxies whose `X-Forwarded-For` is believed. "

@@ -12,6 +12,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from intertie_chassis.calls import REQUEST_ID_KEY
 from intertie_chassis.errors import InvalidArgument, Unauthenticated
+from intertie_chassis.traces import TRACEPARENT
 from intertie_gateway import contracts, templates
 from intertie_gateway.asgi import Answer, Receive
 from intertie_gateway.backends import Backends, error_of
@@ -108,12 +109,11 @@ class Transcoder:
         read_query(query, binding.in_query, request)
         await self._read_body(binding, request, head, receive)
         _read_path(binding, match.segments, request)
+        metadata: tuple[tuple[str, str], ...] = (("authorization", token), (REQUEST_ID_KEY, head.request_id))
+        if head.trace is not None:
+            metadata += ((TRACEPARENT, head.trace.traceparent),)
         try:
-            response = await binding.call(
-                request,
-                metadata=(("authorization", token), (REQUEST_ID_KEY, head.request_id)),
-                timeout=binding.deadline,
-            )
+            response = await binding.call(request, metadata=metadata, timeout=binding.deadline)
         except grpc.aio.AioRpcError as failed:
             raise error_of(failed) from None
         return Answer(200, write(response))

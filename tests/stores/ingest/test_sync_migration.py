@@ -39,7 +39,7 @@ CREATE TABLE {PREFIX}external_data_cache (
   UNIQUE KEY unique_external_record (system_id, external_id, mapping_id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci
 """
-LATER = ("0002", "0003", "0004")
+LATER = ("0002", "0003", "0004", "0005")
 SYNC_TABLES = ("sync_runs", "sync_run_failures", "sync_cursors", "inbound_delivery_replays")
 
 
@@ -61,7 +61,8 @@ async def to_first_revision(database: Database) -> None:
     """Takes away what revision 0002 and those after it made, so that the database is one of revision 0001."""
     for table in SYNC_TABLES:
         await run(database, f"DROP TABLE {PREFIX}{table}")
-    await run(database, f"ALTER TABLE {PREFIX}external_data_cache DROP COLUMN sync_run_id")
+    for column in ("sync_run_id", "traceparent"):
+        await run(database, f"ALTER TABLE {PREFIX}external_data_cache DROP COLUMN {column}")
     on_mysql = database.dialect == "mysql"
     await run(database, f"DROP INDEX {AGE_INDEX}" + (f" ON {PREFIX}{DELIVERIES}" if on_mysql else ""))
     await run(database, f"UPDATE {PREFIX}ingest_schema_versions SET version_num = '0001'")

@@ -11,6 +11,7 @@ from intertie_audit.denial_entries import keeper
 from intertie_audit.export import Export
 from intertie_audit.export_store import ExportStore
 from intertie_audit.lease_store import RETENTION, Lease
+from intertie_audit.metrics import SealLook
 from intertie_audit.migrations import MIGRATIONS
 from intertie_audit.retention import Retention
 from intertie_audit.retention_store import RetentionStore
@@ -19,8 +20,10 @@ from intertie_audit.settings import AuditSettings
 from intertie_audit.store import Store
 from intertie_audit.tail import Tail
 from intertie_audit.trigger_store import warnings
+from intertie_audit.unsealed_store import UnsealedStore
 from intertie_chassis import command
 from intertie_chassis.database import Database
+from intertie_chassis.metrics import PAGE
 from intertie_chassis.process import Process
 
 
@@ -44,6 +47,8 @@ async def serve(settings: AuditSettings) -> None:
     server.resources.push_async_callback(chain.sealer.finish)
     server.run_in_background("sealer", beside.sealing(database, chain.sealer))
     server.run_in_background("retention", beside.forgetting(database, retention))
+    if PAGE.is_shown:
+        server.run_in_background("metrics of the chain", beside.looking(database, SealLook(UnsealedStore(database))))
     server.tell_denials(keeper(store.append, tail.wake))
     await process.run()
 

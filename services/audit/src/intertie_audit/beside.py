@@ -5,11 +5,13 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from intertie_audit.metrics import SealLook
 from intertie_audit.migrations import MIGRATIONS
 from intertie_audit.retention import Retention
 from intertie_audit.sealer import Sealer
 from intertie_audit.trigger_store import warnings
 from intertie_chassis.database import Database
+from intertie_chassis.metrics import keep_looking
 
 _log = structlog.get_logger()
 
@@ -32,6 +34,16 @@ def forgetting(database: Database, retention: Retention) -> Callable[[], Awaitab
     async def work() -> None:
         await _tables(database)
         await retention.run()
+
+    return work
+
+
+def looking(database: Database, chain: SealLook) -> Callable[[], Awaitable[None]]:
+    """Background work that measures how far the sealer is behind."""
+
+    async def work() -> None:
+        await _tables(database)
+        await keep_looking(chain.look)
 
     return work
 

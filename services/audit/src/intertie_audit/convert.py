@@ -26,6 +26,7 @@ from intertie_audit.model import (
 from intertie_chassis import paging
 from intertie_chassis.clock import utc_now
 from intertie_chassis.errors import InvalidArgument
+from intertie_chassis.traces import TRACER, sampled
 
 DEFAULT_LIMIT = 50
 MOST_LIMIT = 1000
@@ -49,6 +50,16 @@ def new_entries(request: audit_pb2.AppendEntriesRequest) -> list[NewEntry]:
         raise InvalidEntries(violations=faults)
     now = utc_now()
     return [_new_entry(message, now) for message in request.entries]
+
+
+def traced(request: audit_pb2.AppendEntriesRequest) -> dict[str, str]:
+    """The contexts of the entries that belong to a trace, by the entry's id; what is no context is left out."""
+    found: dict[str, str] = {}
+    if TRACER.is_on:
+        for one in request.traced[: len(request.entries)]:
+            if traceparent := sampled(one.traceparent):
+                found[one.entry_id[:26]] = traceparent
+    return found
 
 
 def list_limit(request: audit_pb2.ListEntriesRequest) -> int:

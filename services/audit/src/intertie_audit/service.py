@@ -9,6 +9,7 @@ import grpc
 
 from intertie.audit.v1 import audit_pb2, audit_pb2_grpc
 from intertie_audit import chain_convert, convert, export_convert
+from intertie_audit.append_spans import appending
 from intertie_audit.appender import Appender
 from intertie_audit.assembly import Chain
 from intertie_audit.clients import Systems
@@ -39,7 +40,9 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         self, request: audit_pb2.AppendEntriesRequest, context: Context
     ) -> audit_pb2.AppendEntriesResponse:
         """Stores a batch whole or not at all; entries that are there already are left as they are."""
-        return audit_pb2.AppendEntriesResponse(appended=await self._appender.append(convert.new_entries(request)))
+        entries = convert.new_entries(request)
+        with appending(len(entries), convert.traced(request)):
+            return audit_pb2.AppendEntriesResponse(appended=await self._appender.append(entries))
 
     async def ListEntries(
         self, request: audit_pb2.ListEntriesRequest, context: Context

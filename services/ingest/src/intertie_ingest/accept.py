@@ -10,8 +10,11 @@ import structlog
 
 from intertie_chassis.errors import Internal, IntertieError, StoreBusy, Unauthenticated, Unavailable
 from intertie_chassis.ids import new_ulid
+from intertie_chassis.metrics import PAGE
 from intertie_chassis.outbox import Outbox
 from intertie_chassis.principals import Principal
+from intertie_ingest import metrics
+from intertie_ingest.accept_spans import accept_traced
 from intertie_ingest.configuration import CompiledSystem, Configuration
 from intertie_ingest.delivery import Desk
 from intertie_ingest.errors import (
@@ -111,7 +114,10 @@ class Acceptor:
     async def accept(self, raws: Sequence[RawDelivery]) -> list[Result]:
         """One result a delivery, in order; one that is no error is committed."""
         with self._pressure.accepting(len(raws)):
-            return await self._accept(raws)
+            results = await accept_traced(self._accept, raws)
+        if PAGE.is_shown:
+            metrics.count(results)
+        return results
 
     async def _accept(self, raws: Sequence[RawDelivery]) -> list[Result]:
         desk, began = self._desk(), time.thread_time()
@@ -151,11 +157,15 @@ class Acceptor:
         except IntertieError as refused:
             error = self._told(refused)
             self._reject(raw, pushed.system if pushed.system in desk.configuration.by_name else "", error)
+            if PAGE.is_shown:
+                metrics.count((error,))
             raise error from refused
         try:
             (result,) = await self._commit_all([delivery])
         finally:
             self._turnstile.leave(delivery.system_id)
+        if PAGE.is_shown:
+            metrics.count((result,))
         if isinstance(result, IntertieError):
             self._reject(raw, delivery.system, result)
             raise result
@@ -273,6 +283,8 @@ class Acceptor:
                     return [Unavailable("the database does not take it now", reason=_STORE, retry_after=5)]
                 break
             self._outbox.wake()
+            if PAGE.is_shown:
+                metrics.GROUP_DELIVERIES.observe(len(group))
             released = folded.released
             if released:
                 self._wakeup.ring(released)

@@ -11,6 +11,7 @@ from intertie_ingest.migrations.first_tables import (
 from intertie_ingest.migrations.replay_tables import replay_tables
 from intertie_ingest.migrations.retention_index import AGE_COLUMNS, AGE_INDEX, DELIVERIES
 from intertie_ingest.migrations.sync_tables import RUN_COLUMN, sync_tables
+from intertie_ingest.migrations.trace_column import TRACE_COLUMN
 
 CACHE = "external_data_cache"
 _EXTERNAL_SYSTEMS = ("external_systems", "external_data_mappings")
@@ -46,6 +47,7 @@ async def plan(plan: Plan) -> None:
     plan.add_column(CACHE, "delivery_id", f"VARCHAR(26) {ascii_text}", "the delivery that brought the state")
     plan.add_column(CACHE, "lease_token", f"VARCHAR(26) {ascii_text}", "the lease under which mapper has the record")
     plan.add_column(CACHE, RUN_COLUMN, f"VARCHAR(26) {ascii_text}", "the last sync run that saw the record")
+    plan.add_column(CACHE, TRACE_COLUMN, f"VARCHAR(55) {ascii_text}", "the trace in which the delivery came")
     # First without a value, so that what waits now is not handed out: operators release it, no sync does. Then the
     # default for new rows, so that what the PHP application inserts is seen at once.
     is_new = plan.add_column(CACHE, "available_at", "DATETIME(6) NULL", "when a record is handed to mapper")

@@ -9,10 +9,11 @@ from pathlib import Path
 from intertie_chassis.clients import Channel
 from intertie_chassis.database import Database
 from intertie_chassis.identity import Verifier
+from intertie_chassis.metrics import PAGE, keep_looking
 from intertie_chassis.outbox import Outbox
 from intertie_chassis.sealing_sources import FileKeys
 from intertie_chassis.server import Server
-from intertie_ingest import queue_service, service
+from intertie_ingest import metrics, queue_service, service
 from intertie_ingest.accept import Acceptor, Limits
 from intertie_ingest.audit_convert import (
     entries_of_denials,
@@ -22,6 +23,7 @@ from intertie_ingest.audit_convert import (
     entries_of_rejections,
     entry_of_crash,
 )
+from intertie_ingest.backlog_store import BacklogStore
 from intertie_ingest.browse_store import BrowseStore
 from intertie_ingest.cache_walk_store import CacheWalk
 from intertie_ingest.clients import AuditClient, FeedClient
@@ -134,6 +136,15 @@ def assemble(
     retention = Retention(RetentionStore(database, tables), settings.ingest_body_days, settings.ingest_delivery_days)
     server.run_in_background("retention", _once_ready(schema, retention.run))
     server.run_in_background("held records", _once_ready(schema, _once_ready(snapshot.check, leases.release_held)))
+    if PAGE.is_shown:
+        metrics.watch_snapshot(lambda: snapshot.confirmed_at)
+        backlog = BacklogStore(database, tables)
+
+        async def look() -> None:
+            metrics.show(await backlog.read())
+            await outbox.look("ingest")
+
+        server.run_in_background("metrics of the queue", _once_ready(schema, partial(keep_looking, look)))
     server.tell_denials(lambda denials: outbox.post(entries_of_denials(denials)))
     # After the last call and before the database is closed: what was refused last is told of too.
     server.resources.push_async_callback(rejections.flush, is_last=True)

@@ -31,7 +31,9 @@ def entries_of_group(folded: Fold) -> bytes | None:
         return None
     now = _nanoseconds(utc_now())
     for outcome in accepted:
-        _add_accepted(request, outcome, now)
+        entry_id = _add_accepted(request, outcome, now)
+        if outcome.delivery.traceparent:
+            request.traced.add(entry_id=entry_id, traceparent=outcome.delivery.traceparent)
     return request.SerializeToString()
 
 
@@ -172,6 +174,8 @@ def entry_of_crash(record: Leased, system: str, mapping: str) -> bytes:
         delivery_id=record.delivery_id,
     )
     entry.created_at.FromNanoseconds(_nanoseconds(utc_now()))
+    if record.traceparent:
+        request.traced.add(entry_id=entry.entry_id, traceparent=record.traceparent)
     return request.SerializeToString()
 
 
@@ -183,7 +187,8 @@ def entries_of_denials(denials: Sequence[Denial]) -> bytes:
     return request.SerializeToString()
 
 
-def _add_accepted(request: audit_pb2.AppendEntriesRequest, outcome: Accepted, now: int) -> None:
+def _add_accepted(request: audit_pb2.AppendEntriesRequest, outcome: Accepted, now: int) -> str:
+    """Adds the entry; gives its id."""
     delivery = outcome.delivery
     payload: dict[str, object] = {
         "delivery_id": outcome.delivery_id,
@@ -214,6 +219,7 @@ def _add_accepted(request: audit_pb2.AppendEntriesRequest, outcome: Accepted, no
         request_id=delivery.request_id,
     )
     entry.created_at.FromNanoseconds(now)
+    return entry.entry_id
 
 
 def _path(route: Route, system: str) -> str:

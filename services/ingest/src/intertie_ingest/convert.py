@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from intertie.ingest.v1 import ingest_pb2
 from intertie_chassis.clock import utc_now
 from intertie_chassis.errors import IntertieError, to_status
+from intertie_chassis.traces import current, sampled
 from intertie_ingest.answers import Answer
 from intertie_ingest.delivery_keys import checked_key
 from intertie_ingest.field_convert import invalid, moment
@@ -30,13 +31,24 @@ def _raw_delivery(delivery: ingest_pb2.RawDelivery) -> RawDelivery:
         else:
             headers[name] = [header.value]
     received_at = moment(delivery.received_at) if delivery.HasField("received_at") else utc_now()
-    return RawDelivery(route, delivery.system, delivery.body, headers, delivery.peer, received_at, delivery.request_id)
+    return RawDelivery(
+        route,
+        delivery.system,
+        delivery.body,
+        headers,
+        delivery.peer,
+        received_at,
+        delivery.request_id,
+        sampled(delivery.traceparent) if delivery.traceparent else "",
+    )
 
 
 def pushed_delivery(request: ingest_pb2.PushRequest, peer: str, request_id: str) -> RawDelivery:
     """A push over gRPC as a delivery."""
     headers = {"content-type": [b"application/json"]}
-    return RawDelivery(Route.PUSH, "", request.data, headers, peer, utc_now(), request_id)
+    trace = current()
+    traceparent = trace.traceparent if trace is not None and trace.is_sampled else ""
+    return RawDelivery(Route.PUSH, "", request.data, headers, peer, utc_now(), request_id, traceparent)
 
 
 def idempotency_key(request: ingest_pb2.PushRequest) -> str | None:

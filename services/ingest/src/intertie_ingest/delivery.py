@@ -191,6 +191,7 @@ class Desk:
             verified_by=admitted.verified_by,
             replay_mark=None if is_proven else replay_mark(admitted.verified, digest),
             response=system.response if raw.route is Route.WEBHOOK else None,
+            traceparent=raw.traceparent,
         )
 
     def _records(

@@ -51,6 +51,8 @@ class NewState:
     id: int
     revision: int
     version_key: str | None
+    #: the sampled trace of that delivery; empty when there is none
+    traceparent: str = ""
 
 
 @dataclass(slots=True)
@@ -245,7 +247,9 @@ class _Folding:
     def _write(
         self, delivery: Delivery, record: RoutedRecord, key: Key, row: int, revision: int, version: str | None
     ) -> Reference:
-        self._fold.states[key] = NewState(delivery.system_id, record, delivery.delivery_id, row, revision, version)
+        self._fold.states[key] = NewState(
+            delivery.system_id, record, delivery.delivery_id, row, revision, version, delivery.traceparent
+        )
         fault = record.fault
         self._states[key] = CachedState(
             row,

@@ -114,6 +114,8 @@ class RawDelivery:
     peer: str
     received_at: datetime
     request_id: str
+    #: the sampled trace that it belongs to, as a header says it; empty when there is none
+    traceparent: str = ""
 
 
 @dataclass(slots=True)
@@ -165,6 +167,8 @@ class Delivery:
     replay_mark: bytes | None = None
     #: what the sender is answered; None: as usual
     response: Template | None = None
+    #: the sampled trace that it belongs to; empty when there is none
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +263,8 @@ class Leased:
     delivery_id: str
     digest: bytes
     attempts: int
+    #: the sampled trace of the delivery that brought it; empty when there is none
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

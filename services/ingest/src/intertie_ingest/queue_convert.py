@@ -73,6 +73,7 @@ def lease_response(lease: Lease | None) -> queue_pb2.LeaseRecordsResponse:
             delivery_id=record.delivery_id,
             digest=record.digest,
             attempts=record.attempts,
+            traceparent=record.traceparent,
         )
     return response
 

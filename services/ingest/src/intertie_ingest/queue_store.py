@@ -187,6 +187,7 @@ class QueueStore:
             crashes=literal_column("0"),
             version_key=null(),
             delivery_id=null(),
+            traceparent=null(),
         )
 
     async def _hold(self, connection: AsyncConnection, rows: Sequence[Any]) -> bool:
@@ -300,6 +301,7 @@ _CLAIMED_COLUMNS = (
     "lease_solo",
     "error_reason",
     "last_synced_at",
+    "traceparent",
 )
 
 
@@ -344,4 +346,5 @@ def _leased(row: Any, is_foreign: bool) -> Leased:
         delivery_id,
         digest,
         attempts + 1,
+        "" if is_foreign else row.traceparent or "",
     )

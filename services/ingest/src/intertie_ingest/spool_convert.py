@@ -15,8 +15,10 @@ from intertie_ingest.model import Delivery, Fault, Route, RoutedRecord
 def content_of(delivery: Delivery) -> bytes:
     """All of a delivery but its body and what the spool has columns for."""
     answer = delivery.response
+    traced = {"traceparent": delivery.traceparent} if delivery.traceparent else {}
     return orjson.dumps(
         {
+            **traced,
             "route": delivery.route.value,
             "system": delivery.system,
             "mapping": delivery.mapping,
@@ -59,6 +61,7 @@ def delivery_of(row: Any) -> Delivery:
         verified_by=content["verified_by"],
         replay_mark=None if row.replay_mark is None else bytes(row.replay_mark),
         response=None if answer is None else Template(answer[0], answer[1], tuple(answer[2])),
+        traceparent=content.get("traceparent", ""),
     )
 
 

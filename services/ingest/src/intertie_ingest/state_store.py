@@ -6,7 +6,7 @@ nothing but placeholders; so what is constant stands in the UPDATE clause as tex
 
 import zlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -56,17 +56,26 @@ class States:
         if not of_runs:
             # What has just come in is fresh, however long ago the row was read from its source.
             fresh["expires_at"] = null()
-        self._insert = ManyRows(insert(cache), written)
+        # Few states are traced, and a group without one is written as if there were no traces.
+        self._statements = {
+            False: self._writing(written, columns, {**fresh, _TRACE: null()}),
+            True: self._writing([*written, _TRACE], [*columns, _TRACE], fresh),
+        }
+
+    def _writing(
+        self, written: Sequence[str], columns: Sequence[str], fresh: dict[str, Any]
+    ) -> tuple[ManyRows, ManyRows]:
+        """What inserts states, and what changes rows to states."""
+        cache = self._cache
         if self._rows.is_mysql:
             change: Any = mysql.insert(cache)
             change = change.on_duplicate_key_update(**{name: change.inserted[name] for name in columns}, **fresh)
-            self._change = ManyRows(change, ["id", *written])
-        else:
-            self._change = ManyRows(
-                update(cache)
-                .where(cache.c.id == bindparam("row"))
-                .values({name: bindparam(name) for name in columns} | fresh | self._rows.touched())
-            )
+            return ManyRows(insert(cache), written), ManyRows(change, ["id", *written])
+        return ManyRows(insert(cache), written), ManyRows(
+            update(cache)
+            .where(cache.c.id == bindparam("row"))
+            .values({name: bindparam(name) for name in columns} | fresh | self._rows.touched())
+        )
 
     async def cached(self, connection: AsyncConnection, keys: Collection[Key]) -> dict[Key, CachedState]:
         """The present states of these records, locked until the transaction ends."""
@@ -145,12 +154,17 @@ class States:
         new: list[dict[str, Any]] = []
         changed: list[dict[str, Any]] = []
         number = "id" if self._rows.is_mysql else "row"
+        is_traced = False
         for own, row in rows:
+            is_traced = is_traced or _TRACE in row
             if own:
                 changed.append({**row, number: own})
             else:
                 new.append(row)
-        for statement, group in ((self._insert, new), (self._change, changed)):
+        if is_traced:
+            for row in (*new, *changed):
+                row.setdefault(_TRACE, None)
+        for statement, group in zip(self._statements[is_traced], (new, changed), strict=True):
             group.sort(key=lambda row: (row["system_id"], row["external_id"], row["mapping_id"]))
             await statement.execute(connection, group)
 
@@ -164,7 +178,9 @@ def state_row(key: Key, state: NewState, now: datetime, index: int, *, is_releas
     record, fault = state.record, state.record.fault
     # A microsecond each keeps the order of arrival in the queue, though rows are written in the order of keys.
     available_at = now + timedelta(microseconds=min(index, _MOST_MICROSECONDS))
+    traced = {_TRACE: state.traceparent} if state.traceparent else {}
     return {
+        **traced,
         "system_id": key[0],
         "mapping_id": key[1],
         "external_id": key[2],
@@ -204,6 +220,7 @@ def refusal(error: exc.SQLAlchemyError) -> Exception:
     return Refused(cause, is_certain=is_value)
 
 
+_TRACE = "traceparent"
 _STATUSES = {status.value: status for status in Status}
 #: in the order in which `_states` takes them
 _READ_COLUMNS = [

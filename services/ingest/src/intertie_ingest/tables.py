@@ -32,7 +32,7 @@ class Tables:
                 f"{prefix}external_data_cache",
                 integers="id system_id mapping_id local_id revision attempts crashes lease_crc",
                 texts="external_id data_json sync_status sync_error version_key delivery_id lease_token error_reason "
-                "error_field local_key sync_run_id",
+                "error_field local_key sync_run_id traceparent",
                 times="last_synced_at expires_at created_at updated_at available_at",
                 booleans="lease_solo",
                 blobs="digest",

@@ -5,7 +5,9 @@ import sys
 from intertie.mapper.v1 import mapper_pb2_grpc
 from intertie_chassis import command
 from intertie_chassis.database import Database
+from intertie_chassis.metrics import PAGE
 from intertie_chassis.process import Process
+from intertie_mapper import metrics
 from intertie_mapper.adopt import plan
 from intertie_mapper.composition import Mapper
 from intertie_mapper.migrations import MIGRATIONS
@@ -33,6 +35,9 @@ async def serve(settings: MapperSettings) -> None:
     server.run_in_background("configuration", mapper.feed.watch)
     server.run_in_background("records", mapper.work)
     server.run_in_background("audit outbox", mapper.drain)
+    if PAGE.is_shown:
+        metrics.watch_snapshot(lambda: mapper.configuration.heard_at)
+        server.run_in_background("metrics of the outbox", mapper.look)
     server.tell_denials(mapper.keep_denials)
     await process.run()
 

@@ -101,6 +101,8 @@ def _batch(configuration: Configuration, token: str, milliseconds: int, endings:
             error_message=ending.message if refused else "",
             delivery_id=record.delivery_id,
         )
+        if record.traceparent:
+            request.traced.add(entry_id=request.entries[-1].entry_id, traceparent=record.traceparent)
     return request.SerializeToString()
 
 

@@ -99,5 +99,6 @@ class ConfigurationFeed:
                     self._configuration.replace(convert.systems(snapshot))
             elif part.systems or part.removed_system_ids:
                 self._configuration.change(convert.systems(part.systems), part.removed_system_ids)
+            self._configuration.hear()
 
         return take

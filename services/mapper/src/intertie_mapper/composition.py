@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 import structlog
 
@@ -9,6 +10,7 @@ from intertie_chassis.clients import Channel
 from intertie_chassis.database import Database
 from intertie_chassis.denials import Denial
 from intertie_chassis.errors import Unavailable
+from intertie_chassis.metrics import keep_looking
 from intertie_chassis.outbox import Outbox
 from intertie_mapper import audit_convert
 from intertie_mapper.batch_store import BatchStore
@@ -73,6 +75,11 @@ class Mapper:
     async def keep_denials(self, denials: Sequence[Denial]) -> None:
         """Puts refused calls into the outbox. Raises Unavailable."""
         await self._outbox.post(audit_convert.denial_entries(denials))
+
+    async def look(self) -> None:
+        """Keep the metrics of the outbox until cancelled, once the tables are there."""
+        await self._await_tables()
+        await keep_looking(partial(self._outbox.look, "mapper"))
 
     async def drain(self) -> None:
         """Send the outbox to audit until cancelled, once the tables are there."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -45,9 +46,16 @@ class Configuration:
     def __init__(self) -> None:
         self.known = asyncio.Event()
         """Set from the first complete snapshot on."""
+        self.heard_at: float | None = None
+        """When registry last said something, by the monotonic clock; None before the first complete snapshot."""
         self._systems: dict[int, SystemEntry] = {}
         self._mappings: dict[int, MappingEntry] = {}
         self._by_name: dict[str, SystemEntry] = {}
+
+    def hear(self) -> None:
+        """Takes note that registry says that this is the configuration."""
+        if self.is_known:
+            self.heard_at = time.monotonic()
 
     def replace(self, systems: Iterable[SystemEntry]) -> None:
         """Take a complete snapshot."""

@@ -55,6 +55,7 @@ def lease(answer: queue_pb2.LeaseRecordsResponse) -> Lease | None:
                 record.delivery_id,
                 record.digest,
                 record.attempts,
+                record.traceparent,
             )
             for record in answer.records
         ),

@@ -24,6 +24,8 @@ class LeasedRecord(NamedTuple):
     delivery_id: str = ""
     digest: bytes = b""
     attempts: int = 1
+    traceparent: str = ""
+    """The sampled trace that it belongs to; empty when there is none."""
 
 
 @dataclass(frozen=True, slots=True)

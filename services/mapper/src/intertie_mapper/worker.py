@@ -8,6 +8,10 @@ from typing import Protocol
 import structlog
 
 from intertie_chassis.errors import IntertieError
+from intertie_chassis.metrics import PAGE
+from intertie_chassis.traces import during
+from intertie_mapper import metrics
+from intertie_mapper.batch_spans import BatchSpans
 from intertie_mapper.configuration import Configuration
 from intertie_mapper.held_leases import HeldLeases
 from intertie_mapper.model import Ending, Lease
@@ -94,15 +98,22 @@ class Worker:
     async def _handle(self, lease: Lease) -> None:
         started = time.monotonic()
         self._held.take(lease.token, started)
+        spans = BatchSpans.begin(lease)
         try:
-            endings = await self._processor.process(lease, lambda: self._is_held(lease.token))
-            applied = time.monotonic()
-            stale = await self._settle(lease.token, endings)
+            if spans is None:
+                endings, applied, stale = await self._apply_and_settle(lease)
+            else:
+                with during(spans.work):
+                    endings, applied, stale = await self._apply_and_settle(spans.lease, spans)
         except Exception as error:  # the lease expires and its records come again; the lane must go on
             _log.error("batch failed", records=len(lease.records), exc_info=error)
             return
         finally:
             self._held.end(lease.token)
+            if spans is not None:
+                spans.end()
+        if PAGE.is_shown:
+            metrics.count(len(lease.records), endings)
         _log.debug(
             "batch settled",
             records=len(lease.records),
@@ -110,6 +121,15 @@ class Worker:
             apply_ms=round((applied - started) * 1000),
             settle_ms=round((time.monotonic() - applied) * 1000),
         )
+
+    async def _apply_and_settle(
+        self, lease: Lease, spans: BatchSpans | None = None
+    ) -> tuple[Sequence[Ending], float, Sequence[int]]:
+        """The endings, when they were there, and the records whose settlement did not hold."""
+        endings = await self._processor.process(lease, lambda: self._is_held(lease.token))
+        if spans is not None:
+            spans.note(endings)
+        return endings, time.monotonic(), await self._settle(lease.token, endings)
 
     async def _settle(self, token: str, endings: Sequence[Ending]) -> Sequence[int]:
         """Settle while the lease is held; after that the records come again, and their links tell."""

@@ -1,8 +1,11 @@
 """The registry put together: stores, services and the work beside them, on one server."""
 
+from functools import partial
+
 from intertie_chassis import identity_feed, sealing_sources
 from intertie_chassis.database import Database
 from intertie_chassis.errors import StartupError
+from intertie_chassis.metrics import PAGE, keep_looking
 from intertie_chassis.process import Process
 from intertie_chassis.server import Server
 from intertie_registry import audit_convert, check_service, feed_service, secrets_service, service
@@ -43,6 +46,9 @@ async def compose(settings: RegistrySettings) -> Server:
     server.run_in_background("sealing keys", stores.secrets.look_for_keys)
     server.run_in_background("live configuration", lambda: stores.live.follow(stores.journal.reconcile))
     server.run_in_background("audit outbox", lambda: stores.journal.outbox.drain(audit.append, joined=True))
+    if PAGE.is_shown:
+        look = partial(stores.journal.outbox.look, "registry")
+        server.run_in_background("metrics of the outbox", lambda: keep_looking(look))
     server.tell_denials(lambda denials: stores.journal.outbox.post(audit_convert.denials_batch(denials)))
     identities = IdentityEvents(settings.data_dir)
     server.run_in_background("identities", lambda: identities.run(audit.append))

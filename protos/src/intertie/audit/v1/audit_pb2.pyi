@@ -128,22 +128,54 @@ class AppendEntriesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ENTRIES_FIELD_NUMBER: _builtins.int
+    TRACED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Entry]:
         """The entries, in the order in which they happened."""
+
+    @_builtins.property
+    def traced(self) -> _containers.RepeatedCompositeFieldContainer[Global___TracedEntry]:
+        """Those of the entries that belong to a sampled trace. It is not kept in the log."""
 
     def __init__(
         self,
         *,
         entries: _abc.Iterable[Global___Entry] | None = ...,
+        traced: _abc.Iterable[Global___TracedEntry] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "traced", b"traced"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AppendEntriesRequest: _TypeAlias = AppendEntriesRequest  # noqa: Y015
+
+@_typing.final
+class TracedEntry(_message.Message):
+    """An entry that belongs to a trace."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
+    entry_id: _builtins.str
+    """Id of the entry."""
+    traceparent: _builtins.str
+    """The W3C trace context in which it happened."""
+    def __init__(
+        self,
+        *,
+        entry_id: _builtins.str = ...,
+        traceparent: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_id", b"entry_id", "traceparent", b"traceparent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TracedEntry: _TypeAlias = TracedEntry  # noqa: Y015
 
 @_typing.final
 class AppendEntriesResponse(_message.Message):

@@ -120,6 +120,7 @@ class RawDelivery(_message.Message):
     PEER_FIELD_NUMBER: _builtins.int
     RECEIVED_AT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
     route: Global___Route.ValueType
     """The door it came in by."""
     system: _builtins.str
@@ -130,6 +131,8 @@ class RawDelivery(_message.Message):
     """The address of the peer, without its port."""
     request_id: _builtins.str
     """The id of the HTTP request."""
+    traceparent: _builtins.str
+    """The W3C trace context in which the gateway took it, when its trace is sampled; empty otherwise."""
     @_builtins.property
     def headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Header]:
         """The headers that the gateway lets through, each occurrence by itself."""
@@ -148,10 +151,11 @@ class RawDelivery(_message.Message):
         peer: _builtins.str = ...,
         received_at: _timestamp_pb2.Timestamp | None = ...,
         request_id: _builtins.str = ...,
+        traceparent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["received_at", b"received_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "headers", b"headers", "peer", b"peer", "received_at", b"received_at", "request_id", b"request_id", "route", b"route", "system", b"system"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "headers", b"headers", "peer", b"peer", "received_at", b"received_at", "request_id", b"request_id", "route", b"route", "system", b"system", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

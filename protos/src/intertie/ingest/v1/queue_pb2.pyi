@@ -36,6 +36,7 @@ class LeasedRecord(_message.Message):
     DELIVERY_ID_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """Number of the cached record."""
     system_id: _builtins.int
@@ -56,6 +57,8 @@ class LeasedRecord(_message.Message):
     """SHA-256 of the record's bytes."""
     attempts: _builtins.int
     """How often this state has been leased, this time included; leases that tried nothing are left out."""
+    traceparent: _builtins.str
+    """The W3C trace context of the delivery that brought this state, when its trace is sampled; empty otherwise."""
     def __init__(
         self,
         *,
@@ -69,10 +72,11 @@ class LeasedRecord(_message.Message):
         delivery_id: _builtins.str = ...,
         digest: _builtins.bytes = ...,
         attempts: _builtins.int = ...,
+        traceparent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "data", b"data", "delivery_id", b"delivery_id", "digest", b"digest", "external_id", b"external_id", "id", b"id", "mapping_id", b"mapping_id", "revision", b"revision", "system_id", b"system_id", "version_key", b"version_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "data", b"data", "delivery_id", b"delivery_id", "digest", b"digest", "external_id", b"external_id", "id", b"id", "mapping_id", b"mapping_id", "revision", b"revision", "system_id", b"system_id", "traceparent", b"traceparent", "version_key", b"version_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

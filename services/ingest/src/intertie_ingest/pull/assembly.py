@@ -9,6 +9,7 @@ from pathlib import Path
 from intertie_chassis.clients import Channel
 from intertie_chassis.clock import utc_now
 from intertie_chassis.database import Database
+from intertie_chassis.metrics import PAGE
 from intertie_chassis.outbox import Outbox
 from intertie_chassis.server import Server
 from intertie_ingest.apis.apis import Apis
@@ -19,6 +20,7 @@ from intertie_ingest.databases.databases import Databases
 from intertie_ingest.databases.table_source import TableSource
 from intertie_ingest.egress import Egress
 from intertie_ingest.external import ExternalConnection
+from intertie_ingest.metrics import watch_snapshot
 from intertie_ingest.migrations import MIGRATIONS
 from intertie_ingest.pull import query_service
 from intertie_ingest.pull.clients import QueueClient, RegistryClient
@@ -67,6 +69,8 @@ def assemble(
     schema = MIGRATIONS.readiness(database, settings.table_prefix)
     server.ready_when("schema", schema)
     server.ready_when("configuration", snapshot.check)
+    if PAGE.is_shown:
+        watch_snapshot(lambda: snapshot.confirmed_at)
 
     egress = Egress(_own_addresses(settings))
     databases = Databases(
