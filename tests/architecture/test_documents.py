@@ -16,8 +16,11 @@ LINK = re.compile(r"\]\((?!\w+:)(?P<target>[^)#\s]*)(?:#(?P<anchor>[^)]*))?\)")
 FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#+ +(?P<text>.*)$", re.MULTILINE)
 #: `services/ingest/src/intertie_ingest/store.py`, `tests/stores/`: a path from the root, in code style
-FOLDERS = (
-    "benchmarks|chassis|cli|client|deploy/(?:grafana|kubernetes|prometheus)|docs|gateway|mapping|protos|scripts|services|tests"
+FOLDERS = "|".join(
+    [
+        *("benchmarks", "chassis", "cli", "client", "deploy/(?:grafana|kubernetes|prometheus)", "docs", "gateway"),
+        *("mapping", "protos", "scripts", "services", "tests"),
+    ]
 )
 PATH = re.compile(rf"`((?:\.ci|{FOLDERS})/[\w./-]+)`")
 TARGET = re.compile(r"`make ([a-z-]+)`|^make ([a-z-]+)", re.MULTILINE)

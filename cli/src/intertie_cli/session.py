@@ -32,7 +32,7 @@ class Session:
     @property
     def configuration(self) -> check_pb2_grpc.ConfigurationServiceStub:
         """What would come of a configuration."""
-        return check_pb2_grpc.ConfigurationServiceStub(self._channel("registry"))
+        return check_pb2_grpc.ConfigurationServiceStub(self.channel("registry"))
 
     @property
     def secrets(self) -> secrets_pb2_grpc.SecretsServiceStub:
