@@ -16,8 +16,8 @@ import processes
 import requirement
 import victims
 from external_databases import ExternalPostgreSQL
+from intertie_chassis import readiness
 from intertie_chassis.clock import utc_now
-from intertie_cli import readiness
 from mariadb import MariaDBServer
 from passage import Passage
 from postgresql import PostgreSQLServer

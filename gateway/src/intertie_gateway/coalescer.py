@@ -4,11 +4,12 @@ Nothing waits for a clock. While no call is in flight, what is there leaves at o
 turn of the loop); otherwise it waits for a call to end and leaves with all that came meanwhile. So groups are of one
 when it is quiet, and grow by themselves under load.
 
-Beside a call that is in flight another one leaves when it is as large. A call costs as much as a dozen items whatever
-it holds, so small ones beside a large one would cost more than they gain; but the services behind must have the next
-group when they have done with one. (64 senders: an eighth more than with calls that wait until they are twice as
-large, and no less than with calls half as large.) Where calls are slow because the database is far away, several are in
-flight. A call that takes unusually long holds nobody up for more than a moment: then the others leave beside it.
+Beside a call that is in flight another one leaves when it is as large, beside two when it is twice as large, and so on.
+A call costs as much as a dozen items whatever it holds, so many small ones would cost more than they gain, and keep the
+places of calls from all that waits; but the services behind must have the next group when they have done with one.
+(64 senders: an eighth more than when the second call had to be twice as large.) Where calls are slow because the
+database is far away, several are in flight. One that takes unusually long holds nobody up for more than a moment: then
+the others leave beside it.
 """
 
 import asyncio
@@ -140,7 +141,7 @@ class Coalescer(Generic[R]):
         bounds = self._bounds
         if len(self._calls) >= bounds.calls:
             return False
-        enough = min(max(self._calls.values()), bounds.group_items)
+        enough = min(len(self._calls) * max(self._calls.values()), bounds.group_items)
         return len(self._waiting) >= enough or self._waiting_bytes >= bounds.group_bytes
 
     def _sweep_later(self) -> None:

@@ -19,6 +19,7 @@ from intertie_audit.chain_keys import ChainKeys, KnownKeys
 from intertie_audit.migrations import MIGRATIONS
 from intertie_audit.seal_store import Raced
 from intertie_audit.verification import Scope
+from intertie_chassis import direct
 from intertie_chassis.database import Database
 from intertie_chassis.errors import Unavailable
 from mariadb import MariaDBServer
@@ -141,7 +142,7 @@ class Crash(Exception):
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_sealer_that_dies_at_any_statement(opened: Database, tmp_path: Path, when: str) -> None:
     """Before or after each statement and each commit: the next one goes on, and the chain is whole."""
-    step = 0
+    step, write = 0, direct.write
     while True:
         rig = Rig(opened, tmp_path)
         await rig.log.append([entry() for _ in range(3)])
@@ -153,12 +154,22 @@ async def test_a_sealer_that_dies_at_any_statement(opened: Database, tmp_path: P
             if counted == stop + 1:
                 raise Crash
 
+        async def written(*arguments: Any, crash: Any = crash) -> int:
+            if when == "before":
+                crash()
+            count = await write(*arguments)
+            if when == "after":
+                crash()
+            return count
+
         engine = opened._writer.sync_engine
         names = [f"{when}_cursor_execute", *(["commit"] if when == "before" else [])]
         for name in names:
             event.listen(engine, name, crash)
         try:
-            await rig.seal()
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(direct, "write", written)
+                await rig.seal()
             crashed = False
         except Crash:
             crashed = True
