@@ -29,9 +29,10 @@ setup: $(VENV)/.installed ## make the environment in .venv and install the suite
 up: setup ## run the suite with its demo on embedded SQLite (ARGS="--data-dir DIR" is passed on)
 	$(BIN)/intertie up --demo $(ARGS)
 
-# Two at a time suit two cores; a file's tests stay together, since they share what they started.
+# Two at a time suit two cores; a file's tests stay together, since they share what they started. In the order of the
+# folders: files that take minutes come before those of a second, or one of the two would wait for the other in the end.
 test: setup ## run the tests with what this machine has, and say what was skipped (ARGS="tests/unit -k paths" is passed on)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # As root, for what a cut of the power leaves on a disk. Its figures stand in docs/reliability.md.
 faults: setup ## the long form of the fault tests: about two hours (figures are added to fault-results.jsonl; INTERTIE_FAULTS_SEED repeats a run)

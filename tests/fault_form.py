@@ -31,6 +31,11 @@ def amount(name: str, short: int, long: int) -> int:
     return int(os.environ.get(f"INTERTIE_FAULTS_{name}", either(short, long)))
 
 
+def stores(short: str) -> list[str]:
+    """The stores on which a test runs: both in the long form, one in the short (kills and cuts of the power: both)."""
+    return either([short], ["sqlite", "mariadb"])
+
+
 def seed() -> int:
     """The seed of this run, printed so that the run can be had again; CI's is always the same."""
     given = os.environ.get("INTERTIE_FAULTS_SEED")

@@ -34,6 +34,7 @@ def new_suite(
     suite.stop()
 
 
+@pytest.mark.parametrize("new_suite", ["sqlite"], indirect=True)
 async def test_the_demo_carries_webhook_and_push_into_a_row_a_checkpoint_and_the_log(new_suite: Suite) -> None:
     """What `make up` starts answers the seed's two examples with 202 and lands one row."""
     suite = new_suite.start("--demo")
@@ -111,6 +112,7 @@ async def test_the_seeds_sql_takes_effect_without_a_restart(new_suite: Suite) ->
     assert suite.rows("v_module_integrations", owner="registry")
 
 
+@pytest.mark.parametrize("new_suite", ["mariadb"], indirect=True)
 async def test_a_changed_secret_takes_effect_without_a_restart(new_suite: Suite) -> None:
     """Two changes by SQL within one second: the second one counts."""
     suite = new_suite.start("--demo")

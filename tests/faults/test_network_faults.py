@@ -59,7 +59,7 @@ class Wired:
     ledger: Ledger
 
 
-@pytest.fixture(scope="module", params=["sqlite", "mariadb"])
+@pytest.fixture(scope="module", params=fault_form.stores("mariadb"))
 def wired(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, _mariadb_if_here: MariaDBServer | None
 ) -> Iterator[Wired]:

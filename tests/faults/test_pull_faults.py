@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import fault_form
 import processes
 import requirement
 import victims
@@ -31,7 +32,7 @@ ROWS, PAGE = 300, 10
 HALF = 40_000
 
 
-@pytest.fixture(scope="module", params=["sqlite", "mariadb"])
+@pytest.fixture(scope="module", params=fault_form.stores("mariadb"))
 def suite(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, _mariadb_if_here: MariaDBServer | None
 ) -> Iterator[Suite]:

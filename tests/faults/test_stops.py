@@ -22,7 +22,7 @@ from waiting import eventually
 DRAIN_SECONDS = 20
 
 
-@pytest.fixture(scope="module", params=["sqlite", "mariadb"])
+@pytest.fixture(scope="module", params=fault_form.stores("mariadb"))
 def fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """One fleet a store for all tests of this file: each leaves it as well as it was."""
     fleet = Fleet.launch(request.param, tmp_path_factory.mktemp(f"stops-{request.param}"))

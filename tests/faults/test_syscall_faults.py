@@ -6,7 +6,8 @@ strace does it to processes of a real suite on SQLite, and each test asks strace
 import asyncio
 import random
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -57,10 +58,7 @@ async def test_what_the_disk_refuses_is_503_and_not_stored(
     """Who could not be committed gets no 2xx, and only they do not; then all goes on in the same process."""
     traffic = load.Traffic(random.Random(1), GOOD, prefix=name)
     ingest = victims.find_process(suite, "ingest")
-    # Without those who lease and those who log, deliveries alone are committed.
-    with frozen([victims.find_process(suite, other) for other in ("mapper", "audit", "pull")]):
-        # The first ones go to leases that were asked for before.
-        await _send_until(suite, ledger, traffic, lambda client: client.statuses[202] >= 15)
+    async with _alone(suite, ledger, traffic):
         before = len(ledger)
         with strace.injected(ingest, fault, tmp_path) as trace:
             client = await _send_until(
@@ -84,14 +82,30 @@ async def test_what_the_disk_refuses_is_503_and_not_stored(
     fault_form.publish(f"syscall fault, {name}", injected=injected, refused=client.statuses[503], lost=findings.lost)
 
 
+@asynccontextmanager
+async def _alone(suite: Suite, ledger: Ledger, traffic: load.Traffic) -> AsyncIterator[None]:
+    """Freeze those who lease and those who log, so that deliveries alone are committed."""
+    others = [victims.find_process(suite, other) for other in ("mapper", "audit", "pull")]
+    for seconds in (5, 10, 45):
+        with frozen(others):
+            try:
+                # The first ones go to leases that were asked for before.
+                await _send_until(suite, ledger, traffic, lambda client: client.statuses[202] >= 15, seconds)
+            except AssertionError:
+                continue  # one was stopped in the middle of a write, for whose end the database waits
+            yield
+            return
+    raise AssertionError("nothing is committed")
+
+
 async def _send_until(
-    suite: Suite, ledger: Ledger, traffic: load.Traffic, is_enough: Callable[[load.Client], bool]
+    suite: Suite, ledger: Ledger, traffic: load.Traffic, is_enough: Callable[[load.Client], bool], seconds: float = 60
 ) -> load.Client:
     """Send one delivery after the other; gives the client, which has ended."""
     client = load.Client(suite.port, traffic, ledger, rate=1000, connections=1)
     sending = asyncio.create_task(client.run())
     try:
-        await eventually(lambda: is_enough(client), timeout=60)
+        await eventually(lambda: is_enough(client), timeout=seconds)
     finally:
         client.stop()
         await sending
@@ -104,7 +118,7 @@ async def test_a_process_that_is_killed_at_its_nth_sync_loses_nothing(
     suite: Suite, ledger: Ledger, tmp_path: Path, victim: str
 ) -> None:
     """Killed as it enters the call, for some N or for 1 to 40: when it has written, and knows nothing of it yet."""
-    places = fault_form.either([1, 6], list(range(1, 41)))
+    places = fault_form.either([3], list(range(1, 41)))
     for number, place in enumerate(places, start=1):
         traffic = load.Traffic(random.Random(place), prefix=f"{victim}-{place}")
         client = load.Client(suite.port, traffic, ledger, rate=60)
