@@ -32,7 +32,7 @@ def amount(name: str, short: int, long: int) -> int:
 
 
 def stores(short: str) -> list[str]:
-    """The stores on which a test runs: both in the long form, one in the short (kills and cuts of the power: both)."""
+    """The stores on which a test runs: both in the long form, one in the short (kill loops: both)."""
     return either([short], ["sqlite", "mariadb"])
 
 

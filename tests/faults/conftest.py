@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import fault_form
 import previous_version
 import requirement
 from fleet import Fleet
@@ -12,7 +13,7 @@ from mariadb import MariaDBServer
 from suite import Suite
 
 
-@pytest.fixture(params=["sqlite", "mariadb"])
+@pytest.fixture(params=fault_form.stores("mariadb"))
 def suite(request: pytest.FixtureRequest, tmp_path: Path, _mariadb_if_here: MariaDBServer | None) -> Iterator[Suite]:
     """The suite on an empty database, started by `intertie up`."""
     database_url = None

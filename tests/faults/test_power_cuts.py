@@ -43,7 +43,7 @@ def disks() -> Iterator[Disks]:
 
 
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize("store", ["sqlite", "mariadb"])
+@pytest.mark.parametrize("store", fault_form.stores("sqlite"))
 async def test_a_power_cut_loses_and_doubles_nothing(store: str, disks: Disks, tmp_path: Path) -> None:
     """One cut, or as many as asked for, of one suite under load.
 

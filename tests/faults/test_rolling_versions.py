@@ -19,6 +19,7 @@ from waiting import eventually
 @pytest.fixture
 def rolling(previous: Path, tmp_path: Path, mariadb_server: MariaDBServer) -> Iterator[Rolling]:
     """A suite of which nothing runs yet."""
+    fault_form.require_long()
     suite = Rolling(tmp_path / "suite", mariadb_server.url(mariadb_server.create_database()), previous)
     yield suite
     suite.stop()
