@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from asyncmy.cursors import Cursor
-from asyncmy.errors import Error
+from asyncmy.errors import Error, InternalError
 from sqlalchemy import exc
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -46,23 +46,22 @@ async def read(
 
 @asynccontextmanager
 async def _cursor(connection: AsyncConnection, statement: str) -> AsyncIterator[Cursor]:
-    own = connection.sync_connection
+    own: Any = connection.sync_connection
     if own is None or own.invalidated:
-        await connection.exec_driver_sql(_NOTHING)
-        raise AssertionError("SQLAlchemy refuses what it has given up")
-    driver: Any = own.connection.driver_connection
+        await connection.exec_driver_sql(_NOTHING)  # connects anew, or says in SQLAlchemy's way why it must not
     try:
-        async with driver.cursor() as cursor:
+        async with own.connection.driver_connection.cursor() as cursor:
             yield cursor
-    except Error as error:
-        lost: Any = error  # asyncmy's errors are those of the dialect, which its types do not know
+    except (Error, AttributeError) as error:
+        # The driver's own words for a connection whose transport has gone, as SQLAlchemy takes them.
+        lost: Any = InternalError("network operation failed") if isinstance(error, AttributeError) else error
         is_lost = connection.dialect.is_disconnect(lost, None, None)
         if is_lost:
             await _give_up(connection)
         raise exc.DBAPIError.instance(
             statement,
             None,
-            error,
+            lost,
             Error,
             hide_parameters=True,
             connection_invalidated=is_lost,

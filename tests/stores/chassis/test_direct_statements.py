@@ -91,3 +91,30 @@ async def test_when_all_connections_are_lost_nobody_notices(
         return await direct.write(connection, INSERT, [(5, 50)])
 
     assert await database.transaction(work) == 1
+
+
+async def test_a_connection_that_was_lost_is_not_used_again(
+    database: Database, mariadb_server: Any, mariadb_url: str
+) -> None:
+    """Not within its transaction, of which nothing is left."""
+    tried: list[int] = []
+
+    async def work(connection: AsyncConnection) -> None:
+        await direct.write(connection, INSERT, [(7, 70)])
+        administrator = mariadb_server.connect(mariadb_url.rpartition("/")[2])
+        with administrator.cursor() as cursor:
+            cursor.execute(f"KILL {(await connection.exec_driver_sql('SELECT CONNECTION_ID()')).scalar_one()}")
+        administrator.close()
+        with pytest.raises(exc.DBAPIError) as caught:
+            await direct.write(connection, INSERT, [(8, 80)])
+        assert caught.value.connection_invalidated
+        with pytest.raises(exc.PendingRollbackError):
+            await direct.write(connection, INSERT, [(9, 90)])
+        tried.append(1)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await database.transaction(work)
+    assert tried
+    async with database.read() as connection:
+        assert list(await direct.read(connection, READ, (7, 9))) == []
