@@ -10,6 +10,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+import memory_files
 import postgresql
 import processes
 import requirement
@@ -24,6 +25,7 @@ settings.register_profile(
     derandomize="CI" in os.environ,
 )
 settings.load_profile("intertie")
+memory_files.use()
 
 
 @pytest.fixture(autouse=True)
