@@ -58,8 +58,12 @@ class ManyRows:
 
         Raises what the database does.
         """
+        return await execute_all(connection, [(self, rows)])
+
+    def for_driver(self, connection: AsyncConnection, rows: Sequence[Row]) -> Iterator[direct.Writing]:
+        """The statements of as many packets as the rows need; nothing without rows."""
         if not rows:
-            return 0
+            return
         shape = self._shape(connection, ())
         values = list(map(shape.values, rows))
         if shape.times:
@@ -70,11 +74,10 @@ class ManyRows:
                 shape = known or self._shape(connection, empty)
                 values = list(map(shape.values, rows))
         if connection.dialect.name == "sqlite":
-            return (await connection.exec_driver_sql(shape.text, values)).rowcount
-        count = 0
+            yield shape.text, values
+            return
         for some in _within(_MOST_BYTES, values, shape.long):
-            count += await direct.write(connection, shape.text, some)
-        return count
+            yield shape.text, some
 
     def _shape(self, connection: AsyncConnection, empty: tuple[str, ...]) -> _Shape:
         shape = self._shapes.get(empty)
@@ -99,6 +102,23 @@ class ManyRows:
             tuple(n for n, kind in enumerate(types) if _is_long(kind)),
             names,
         )
+
+
+Write = tuple[ManyRows, Sequence[Row]]
+"""A statement, and rows for it."""
+
+
+async def execute_all(connection: AsyncConnection, writes: Sequence[Write]) -> int:
+    """Runs statements for their rows, in this order, where MariaDB is asked in one round trip; gives how many rows they
+    inserted or found.
+
+    After an error the transaction must be rolled back: what stands behind the statement that failed may have run.
+    Raises what the database does.
+    """
+    writings = [one for statement, rows in writes for one in statement.for_driver(connection, rows)]
+    if connection.dialect.name != "sqlite":
+        return await direct.write_all(connection, writings)
+    return sum([(await connection.exec_driver_sql(text, values)).rowcount for text, values in writings])
 
 
 def _empty(shape: _Shape, rows: Sequence[Values]) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ from intertie_chassis.errors import (
     InvalidArgument,
 )
 from intertie_chassis.ids import new_ulid
-from intertie_chassis.many_rows import ManyRows
+from intertie_chassis.many_rows import ManyRows, Write
 
 Send = Callable[[bytes], Awaitable[None]]
 
@@ -46,6 +46,9 @@ _log = structlog.get_logger()
 _BATCH = 128
 _MOST_JOINED_BYTES = 1 << 20
 _POLL_SECONDS = 1.0
+_REST_OF_WORK = 4
+_LONGEST_REST = 0.1
+"""Between batches, for as many times as the first took: small ones cost what large ones do."""
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
 _REFUSED_PAUSE = 60.0
@@ -87,12 +90,16 @@ class Outbox:
 
     async def append(self, connection: AsyncConnection, payload: bytes) -> str:
         """Writes a message within the caller's transaction; gives its batch id."""
+        statement, rows = self.message(payload)
+        await statement.execute(connection, rows)
+        return str(rows[0]["batch_id"])
+
+    def message(self, payload: bytes) -> Write:
+        """What writes a message, for the caller's transaction to run with what else it writes."""
         batch_id = new_ulid()
-        row = {"batch_id": batch_id, "payload": payload, "created_at": utc_now()}
-        await self._insert.execute(connection, [row])
         if self._is_shared:
             self._own[batch_id] = time.monotonic() + _LEFT_SECONDS
-        return batch_id
+        return self._insert, [{"batch_id": batch_id, "payload": payload, "created_at": utc_now()}]
 
     async def post(self, payload: bytes) -> None:
         """Writes a message that belongs to no other change, in a transaction of its own. Raises Unavailable."""
@@ -128,6 +135,7 @@ class Outbox:
         while True:
             if rest is not None:
                 await rest()
+            began = time.monotonic()
             try:
                 sent = await self.drain_once(send, joined=joined)
             except IntertieError as error:
@@ -138,6 +146,8 @@ class Outbox:
             pause = _FIRST_PAUSE
             if not sent:
                 await self._wait()
+            elif sent < _BATCH:
+                await asyncio.sleep(min(_LONGEST_REST, _REST_OF_WORK * (time.monotonic() - began)))
 
     async def drain_once(self, send: Send, *, joined: bool = False) -> int:
         """Sends at most one batch; gives how many messages were sent and deleted.

@@ -67,6 +67,68 @@ async def test_errors_are_sqlalchemys(
     assert "77777" not in str(caught.value)
 
 
+async def test_several_statements_go_together(database: Database) -> None:
+    """In their order, with the sum of their rows; one of which a column has values of two types goes, too."""
+
+    async def work(connection: AsyncConnection) -> tuple[int, int]:
+        change = RowStatement("UPDATE t SET value = %s WHERE id = %s")
+        together = await direct.write_all(connection, [(INSERT, [(3, 30), (4, 40)]), (change, [(31, 3)])])
+        mixed = await direct.write_all(connection, [(INSERT, [(5, 50), (6, "60")]), (change, [(32, 3)])])
+        return together, mixed
+
+    assert await database.transaction(work) == (3, 3)
+    async with database.read() as connection:
+        assert list(await direct.read(connection, READ, (3, 6))) == [(3, 32), (6, 60)]
+
+
+@pytest.mark.parametrize("place", range(3))
+async def test_one_of_several_that_is_refused_leaves_nothing(database: Database, place: int) -> None:
+    """Wherever it stands, its own error is raised, and the connection can be used as before."""
+    writings = [(INSERT, [(10, 1)]), (INSERT, [(11, 1)]), (INSERT, [(12, 1)])]
+    writings[place] = (INSERT, [(13, 1), (1, 1)])
+    used: list[Any] = []
+
+    async def refused(connection: AsyncConnection) -> None:
+        used.append((await connection.exec_driver_sql("SELECT CONNECTION_ID()")).scalar_one())
+        await direct.write_all(connection, writings)
+
+    with pytest.raises(exc.IntegrityError):
+        await database.transaction(refused)
+
+    async def works(connection: AsyncConnection) -> int:
+        used.append((await connection.exec_driver_sql("SELECT CONNECTION_ID()")).scalar_one())
+        return await direct.write_all(connection, [(INSERT, [(14, 140)]), (INSERT, [(15, 150)])])
+
+    assert await database.transaction(works) == 2
+    assert used[0] == used[1]
+    async with database.read() as connection:
+        found = (await connection.exec_driver_sql("SELECT id FROM t ORDER BY id")).scalars().all()
+    assert list(found) == [1, 2, 14, 15]
+
+
+async def test_a_deadlock_among_several_leaves_nothing(database: Database) -> None:
+    """The server ends the transaction at the first statement; what the others did begins another, and goes with it."""
+    both = asyncio.Barrier(2)
+    change = RowStatement("UPDATE t SET value = %s WHERE id = %s")
+    tries: list[int] = []
+
+    def work(first: int, second: int) -> Any:
+        async def locking(connection: AsyncConnection) -> None:
+            tries.append(first)
+            await direct.write(connection, change, [(100 + first, first)])
+            if tries.count(first) == 1:
+                await both.wait()
+            await direct.write_all(connection, [(change, [(100 + first, second)]), (INSERT, [(20 + first, 0)])])
+
+        return locking
+
+    await asyncio.gather(database.transaction(work(1, 2)), database.transaction(work(2, 1)))
+    assert len(tries) == 3
+    async with database.read() as connection:
+        found = (await connection.exec_driver_sql("SELECT id FROM t ORDER BY id")).scalars().all()
+    assert list(found) == [1, 2, 21, 22]
+
+
 async def test_when_all_connections_are_lost_nobody_notices(
     database: Database, mariadb_server: Any, mariadb_url: str
 ) -> None:

@@ -69,6 +69,22 @@ async def test_messages_arrive_in_the_order_of_writing_and_go(database: Database
     assert received == written
 
 
+async def test_what_comes_while_a_batch_is_sent_goes_together(database: Database, table: Table) -> None:
+    """Small batches cost what large ones do, so behind one of them more gathers."""
+    outbox, sizes = Outbox(database, table), []
+
+    async def send(payload: bytes) -> None:
+        sizes.append(len(payload))
+        await _append(database, outbox, *([b"x"] * (3 if len(sizes) < 4 else 0)))
+
+    drain = asyncio.create_task(outbox.drain(send, joined=True))
+    await _append(database, outbox, b"x")
+    await eventually(lambda: sum(sizes) == 10, timeout=20)
+    await eventually(lambda: _is_empty(database, table), timeout=20)
+    drain.cancel()
+    assert sizes == [1, 3, 3, 3]
+
+
 async def test_what_is_rolled_back_is_never_sent(database: Database, table: Table) -> None:
     outbox = Outbox(database, table)
 

@@ -153,6 +153,26 @@ async def test_an_array_of_many_records_is_one_delivery(ingest: Any) -> None:
     assert duplicates(await ingest.commit([{"id": 3}, {"id": 7, "again": True}])) == [True]
 
 
+async def test_a_group_that_is_written_unasked_may_hold_what_is_known(ingest: Any) -> None:
+    """After groups that were all new: the same, a changed and a new record come to the same as when it is asked."""
+    for number in range(3):
+        assert duplicates(await ingest.commit({"id": number})) == [False]
+    folded = await ingest.commit({"id": 0}, {"id": 1, "changed": True}, {"id": 3})
+    assert duplicates(folded) == [True, False, False]
+    # Now all are asked for, until enough have been new; then none is again.
+    for number in range(4, 16):
+        assert duplicates(await ingest.commit({"id": number}, {"id": number, "changed": True})) == [False, False]
+    assert duplicates(await ingest.commit({"id": 15, "changed": True}, {"id": 16})) == [True, False]
+    rows = await ingest.sql("SELECT external_id, revision FROM {cache} ORDER BY id")
+    assert {row.external_id: row.revision for row in rows} == {
+        **dict.fromkeys(map(str, range(17)), 1),
+        **dict.fromkeys(map(str, [1, *range(4, 16)]), 2),
+    }
+    assert await ingest.count("inbound_deliveries") == 3 + 2 + 12 * 2 + 1
+    assert await ingest.count("inbound_delivery_endings") == 1 + 12
+    assert await ingest.count("ingest_outbox") == 3 + 1 + 12 + 1
+
+
 async def are_stored(store: Any, group: list[Any]) -> bool:
     """What a writer asks who does not know whether its group is committed; until it is told."""
     while True:

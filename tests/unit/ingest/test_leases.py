@@ -79,6 +79,23 @@ async def test_what_comes_during_a_small_batch_goes_together_when_it_is_settled(
     assert await bench.sizes(second) == [6]
 
 
+async def test_between_small_batches_is_a_pause_that_grows_with_their_work() -> None:
+    """Mapping that takes long is not begun again at once for the few records that came meanwhile."""
+    bench = Bench()
+    bench.arrive(1)
+    began = time.monotonic()
+    first = await bench.ask()
+    assert first is not None
+    second = bench.ask()
+    while time.monotonic() - began < 0.02:
+        await turns()
+    took = time.monotonic() - began
+    await bench.leases.settle(first.token, [])
+    bench.arrive(2)
+    assert await bench.sizes(second) == [2]
+    assert time.monotonic() - began >= 1.4 * took
+
+
 async def test_a_full_batch_waits_for_no_other() -> None:
     bench = Bench()
     bench.arrive(1)

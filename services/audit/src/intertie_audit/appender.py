@@ -13,7 +13,7 @@ from intertie_audit.model import NewEntry
 from intertie_audit.store import Store
 from intertie_chassis.errors import Unavailable
 
-_REST_SECONDS = 0.05
+_REST_SECONDS = 0.1
 """Behind a transaction, before the next one begins."""
 _ENOUGH = 500
 """Entries for which no rest is kept: more would not make them cheaper."""

@@ -1,8 +1,9 @@
 """Leasing as its callers see it: waiting for records when there are none, and taking turns between the two lanes.
 
-Batches grow under load without a clock. A batch that emptied the queue holds the next one back until it is settled, or
-until enough came for a full one: so when it is quiet a record is leased at once, and under load all that came meanwhile
-goes together instead of in as many small batches as there are callers, each of which costs the same as a full one.
+Batches grow with the load. A batch that emptied the queue holds the next one back for half as long again as it took
+to be settled, or until enough came for a full one: so when it is quiet a record is leased at once, and otherwise all
+that came meanwhile goes together instead of in small batches, each of which costs the same as a full one. (Without that
+pause mapping took whatever processor was left: at 250 deliveries a second mapper spent 1,080 µs on each, with it 890.)
 
 While accepting needs the process for itself (`pressure`) batches are handed out slowly.
 """
@@ -27,6 +28,8 @@ that the PHP application inserts."""
 
 _LONGEST_HOLD_SECONDS = 0.1
 """How long at most: a worker that hangs or is gone must not slow the others down."""
+_PAUSE_OF_WORK = 1.5
+"""From one small batch to the next, in times that the first took."""
 
 _BURST_SECONDS = 0.5
 """From batch to batch in a burst of deliveries: with batches of 200 at least 400 records a second are mapped."""
@@ -58,8 +61,10 @@ class Leases:
         # One claim at a time in this process: woken together, waiters would only meet each other's locks.
         self._turn = asyncio.Lock()
         self._solo_first = False
-        #: the batch that emptied the queue last, how many records had been announced then, and until when it counts
+        #: the batch that emptied the queue last, since when, how many records had been announced then, and until when
+        #: it holds others back
         self._small = ""
+        self._small_since = 0.0
         self._small_at = 0
         self._small_until = 0.0
 
@@ -86,7 +91,7 @@ class Leases:
         """For how many seconds it is better to wait, for more records or for a burst to pass; 0 or less: not at all."""
         if self._pressure.is_high:
             return self._leased_at + _BURST_SECONDS - time.monotonic()
-        if not self._small or self._wakeup.released - self._small_at >= most:
+        if self._wakeup.released - self._small_at >= most:
             return 0.0
         return self._small_until - time.monotonic()
 
@@ -104,8 +109,8 @@ class Leases:
             lease = await self._store.lease(most, seconds, active, solo_first=self._solo_first)
             self._leased_at = time.monotonic()
             if lease is not None and not solo and len(lease.records) < most:
-                self._small, self._small_at = lease.token, announced
-                self._small_until = time.monotonic() + _LONGEST_HOLD_SECONDS
+                self._small, self._small_at, self._small_since = lease.token, announced, time.monotonic()
+                self._small_until = self._small_since + _LONGEST_HOLD_SECONDS
             return lease
 
     async def settle(self, token: str, settlements: Sequence[Settlement]) -> list[int]:
@@ -116,6 +121,8 @@ class Leases:
         stale = await self._settlements.settle(token, settlements)
         if token == self._small:
             self._small = ""
+            took = time.monotonic() - self._small_since
+            self._small_until = min(self._small_until, self._small_since + _PAUSE_OF_WORK * took)
             if self._wakeup.released != self._small_at:
                 self._wakeup.ring()
         return stale

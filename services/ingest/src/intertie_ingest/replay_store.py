@@ -8,6 +8,7 @@ import orjson
 from sqlalchemy import and_, delete, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from intertie_chassis.many_rows import ManyRows, Write
 from intertie_ingest.folding import ReplayKey
 from intertie_ingest.model import Delivery, KnownDelivery
 from intertie_ingest.tables import Tables
@@ -19,6 +20,7 @@ class Replays:
     def __init__(self, tables: Tables) -> None:
         self._table = tables.replays
         self._deliveries = tables.deliveries
+        self._insert = ManyRows(insert(tables.replays), [column.name for column in tables.replays.columns])
 
     async def of(self, connection: AsyncConnection, group: Sequence[Delivery]) -> dict[ReplayKey, KnownDelivery]:
         """The deliveries that deliveries of the group would be replays of, in one statement."""
@@ -48,15 +50,13 @@ class Replays:
         rows = (await connection.execute(query)).all()
         return {(row.system_id, bytes(row.mark)): _known(row) for row in rows}
 
-    async def add(self, connection: AsyncConnection, replays: Mapping[ReplayKey, str]) -> None:
-        """Remembers marks, which are not known yet."""
-        rows = [
+    def add(self, replays: Mapping[ReplayKey, str]) -> Write:
+        """What remembers marks, which are not known yet."""
+        return self._insert, [
             {"system_id": system, "mark": mark, "delivery_id": delivery_id}
             # In the order of the key, so that two groups never wait for each other in a circle.
             for (system, mark), delivery_id in sorted(replays.items())
         ]
-        if rows:
-            await connection.execute(insert(self._table), rows)
 
     async def forget(self, connection: AsyncConnection, delivery_ids: Sequence[str]) -> None:
         """Forgets the marks of deliveries that are forgotten."""

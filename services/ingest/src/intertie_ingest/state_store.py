@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from intertie_chassis import database_errors
 from intertie_chassis.database import Database
 from intertie_chassis.errors import Unavailable
-from intertie_chassis.many_rows import ManyRows
+from intertie_chassis.many_rows import ManyRows, Write
 from intertie_ingest.cache_store import CacheRows
 from intertie_ingest.errors import Clash, Refused
 from intertie_ingest.folding import NewState
@@ -149,8 +149,8 @@ class States:
             known = self._readings[places] = select(*self._read_columns).where(or_(*asked))
         return known
 
-    async def write(self, connection: AsyncConnection, rows: Iterable[tuple[int, dict[str, Any]]]) -> None:
-        """Writes states as `state_row` makes them, each with its row's number, or 0 for a new row."""
+    def writes(self, rows: Iterable[tuple[int, dict[str, Any]]]) -> list[Write]:
+        """What writes states as `state_row` makes them, each with its row's number, or 0 for a new row."""
         new: list[dict[str, Any]] = []
         changed: list[dict[str, Any]] = []
         number = "id" if self._rows.is_mysql else "row"
@@ -164,13 +164,13 @@ class States:
         if is_traced:
             for row in (*new, *changed):
                 row.setdefault(_TRACE, None)
-        for statement, group in zip(self._statements[is_traced], (new, changed), strict=True):
+        for group in (new, changed):
             group.sort(key=lambda row: (row["system_id"], row["external_id"], row["mapping_id"]))
-            await statement.execute(connection, group)
+        return list(zip(self._statements[is_traced], (new, changed), strict=True))
 
-    async def end(self, connection: AsyncConnection, endings: Iterable[RecordEnding], now: datetime) -> None:
-        """Keeps how states ended that are overtaken."""
-        await self._insert_endings.execute(connection, _ending_rows(endings, now))
+    def ends(self, endings: Iterable[RecordEnding], now: datetime) -> Write:
+        """What keeps how states ended that are overtaken."""
+        return self._insert_endings, _ending_rows(endings, now)
 
 
 def state_row(key: Key, state: NewState, now: datetime, index: int, *, is_released: bool) -> dict[str, Any]:

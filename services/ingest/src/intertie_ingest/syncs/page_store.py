@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from intertie_chassis import database_errors
 from intertie_chassis.database import Database
 from intertie_chassis.errors import Unavailable
-from intertie_chassis.many_rows import ManyRows
+from intertie_chassis.many_rows import ManyRows, execute_all
 from intertie_ingest.cache_store import CacheRows, NearClock
 from intertie_ingest.errors import Clash
 from intertie_ingest.model import Fault, RecordReason
@@ -135,9 +135,9 @@ class PageStore:
         else:
             folded = fold_page(row.run_id, row.system_id, page.records, {})
         writing = _Writing(row, page, now)
-        await self._states.write(connection, writing.states(folded))
-        if folded.endings:
-            await self._states.end(connection, folded.endings, now)
+        await execute_all(
+            connection, [*self._states.writes(writing.states(folded)), self._states.ends(folded.endings, now)]
+        )
         for statement, ids in ((self._see, writing.tagged(folded)), (self._see_set_aside, folded.still_set_aside)):
             for start in range(0, len(ids), _MOST_IDS):
                 some = {"ids": sorted(ids)[start : start + _MOST_IDS], "run": row.run_id, "expires": writing.expires_at}

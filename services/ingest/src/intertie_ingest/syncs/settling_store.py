@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Row, Select, delete, func, insert, literal
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intertie_chassis.database import Database
-from intertie_chassis.many_rows import ManyRows
+from intertie_chassis.many_rows import ManyRows, execute_all
 from intertie_ingest.cache_store import CacheRows
 from intertie_ingest.errors import RunLost
 from intertie_ingest.folding import overtaken
@@ -111,7 +111,8 @@ class SettlingStore:
                 lease_solo=literal_column("0"),
                 crashes=literal_column("0"),
             )
-            await self._states.end(connection, [ending for ending in endings if ending is not None], row.now)
+            ended = self._states.ends([ending for ending in endings if ending is not None], row.now)
+            await execute_all(connection, [ended])
             await self._runs.change(connection, row, outdated=row.outdated + len(unseen), crashes=0)
             return len(unseen)
 
