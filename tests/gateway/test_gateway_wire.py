@@ -84,6 +84,17 @@ def test_requests_on_one_connection_are_answered_in_order(gateway: GatewayProces
     assert answer.count(b"HTTP/1.1 202") == 3
 
 
+def test_what_the_client_asks_for_ends_the_connection(gateway: GatewayProcess) -> None:
+    """Its answer says so, once, and has its headers and its body whole."""
+    for message in (request(), request().replace(b"HTTP/1.1", b"HTTP/1.0").replace(b"Connection: close\r\n", b"")):
+        head, _, body = gateway.raw(message).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 202 Accepted\r\n")
+        fields = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:])
+        assert (fields[b"connection"], int(fields[b"content-length"])) == (b"close", len(body))
+        assert head.count(b"connection:") == 1
+        assert {b"content-type", b"x-request-id", b"date"} <= fields.keys()
+
+
 def test_an_upgrade_is_ignored(gateway: GatewayProcess, script: Script) -> None:
     """The request is answered as it is; nothing behind it is left waiting."""
     upgrade = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
@@ -271,14 +282,16 @@ def test_slow_senders_are_cut_off(services: Services, script: Script, tmp_path: 
         in_headers = gateway.raw(HEAD)
         in_body = gateway.raw(HEAD + b"Content-Length: 100\r\n\r\n{}")
         in_nothing = gateway.raw()
-        after_answer = gateway.raw(request().replace(b"Connection: close\r\n", b"") + b"\r\n")
+        kept = request().replace(b"Connection: close\r\n", b"")
+        after_answers = [gateway.raw(kept + behind) for behind in (b"", b"\r\n", kept)]
     assert status_of(in_headers) == 408
     problem_of(in_headers)
     assert status_of(in_body) == 408
     problem_of(in_body)
     assert in_nothing == b""
-    assert status_of(after_answer) == 202
-    assert len(script.deliveries) == 1
+    assert [answer.count(b"HTTP/1.1 202") for answer in after_answers] == [1, 1, 2]
+    assert not any(b"connection: close" in answer for answer in after_answers)
+    assert len(script.deliveries) == 4
 
 
 def test_trailers_are_no_headers(gateway: GatewayProcess, script: Script) -> None:

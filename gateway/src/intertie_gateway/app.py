@@ -18,6 +18,7 @@ from intertie_gateway.denial_log import DenialLog
 from intertie_gateway.head import Head
 from intertie_gateway.path_segments import has_dot_segment
 from intertie_gateway.problems import MethodNotAllowed, RouteNotFound, answer_of
+from intertie_gateway.protocol import WHOLE_ANSWER, WholeAnswer
 from intertie_gateway.receive import PUSH, WEBHOOK, Receiver
 from intertie_gateway.request_telemetry import RequestTelemetry, begin_span
 from intertie_gateway.transcoder import NoToken, Transcoder
@@ -90,20 +91,7 @@ class Gateway:
             if source is not None and self._requests is not None:
                 self._requests.leave(source)
         if answer is not None:
-            body = answer.body
-            await send(
-                {
-                    "type": "http.response.start",
-                    "status": answer.status,
-                    "headers": [
-                        *answer.headers,
-                        # RFC 9110: a 204 has no length.
-                        *(() if answer.status == _NO_CONTENT else ((b"content-length", b"%d" % len(body)),)),
-                        (b"x-request-id", request_id.encode("ascii")),
-                    ],
-                }
-            )
-            await send({"type": "http.response.body", "body": body})
+            await _send(answer, request_id, scope, send)
         status = answer.status if answer is not None else _CLOSED_BY_CLIENT
         seconds = time.perf_counter() - started
         if self._telemetry is not None:
@@ -165,3 +153,17 @@ class Gateway:
             return self._transcoder.find("GET", path) is not None
         except IntertieError:
             return True
+
+
+async def _send(answer: Answer, request_id: str, scope: Scope, send: Send) -> None:
+    status, body = answer.status, answer.body
+    headers = [
+        *answer.headers,
+        # RFC 9110: a 204 has no length.
+        *(() if status == _NO_CONTENT else ((b"content-length", b"%d" % len(body)),)),
+        (b"x-request-id", request_id.encode("ascii")),
+    ]
+    whole: WholeAnswer | None = scope.get("extensions", {}).get(WHOLE_ANSWER)
+    if whole is None or not whole(status, headers, body):
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})

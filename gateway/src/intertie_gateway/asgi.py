@@ -8,7 +8,8 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
+Header = tuple[bytes, bytes]
+Headers = list[Header]
 """Each header field by itself, in order: names in lower case, values as they came."""
 
 JSON_TYPE = (b"content-type", b"application/json")
@@ -24,5 +25,5 @@ class Answer:
 
     status: int
     body: bytes
-    headers: tuple[tuple[bytes, bytes], ...] = (JSON_TYPE,)
+    headers: tuple[Header, ...] = (JSON_TYPE,)
     """All but ``content-length`` and ``x-request-id``, which every answer gets."""

@@ -6,17 +6,25 @@ in plain text. There may be no proxy in front of us.
 
 import http
 from asyncio import Transport
+from collections.abc import Callable, Iterable
+from functools import cache, partial
 from typing import Any
 
 import httptools
 import structlog
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from intertie_chassis.errors import DeadlineExceeded, IntertieError, InvalidArgument
 from intertie_gateway.addresses import Connections
+from intertie_gateway.asgi import Header
 from intertie_gateway.limits import MOST_HEAD_BYTES, MOST_URL_BYTES, Patience
 from intertie_gateway.problems import HeadersTooLarge, Overloaded, RateLimited, answer_of
 from intertie_gateway.request_telemetry import note_refusal
+
+WHOLE_ANSWER = "intertie.whole_answer"
+"""The extension of a request's scope by which its answer can be written at once: ASGI's two messages, each checked
+header by header, cost a quarter of what an accepted webhook costs the gateway."""
+WholeAnswer = Callable[[int, Iterable[Header], bytes], bool]
 
 _FREE_FRAMING = MOST_HEAD_BYTES + 256 * 1024
 """Bytes after the headers that need not be body: what is read along with them, chunk sizes, trailers."""
@@ -106,6 +114,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(InvalidArgument(f"the URL is longer than {MOST_URL_BYTES} bytes"), 414)
             return
         super().on_headers_complete()
+        self.scope["extensions"] = {WHOLE_ANSWER: partial(self._answer, self.cycle)}  # type: ignore[dict-item]
         if self.parser.should_upgrade():
             self._framing = _framing_of(self.headers)
 
@@ -138,8 +147,7 @@ class BoundedProtocol(HttpToolsProtocol):
             earned = 0.0 if cycle.response_complete else self._body_bytes / self.patience.body_rate
             if waited > self.patience.body + earned:
                 self._refuse(DeadlineExceeded("the body did not end in time"), 408)
-        elif cycle.response_complete and waited > 2 * self.patience.idle:
-            # uvicorn's own timer has gone when the client sent line ends that begin no request.
+        elif cycle.response_complete and waited > self.patience.idle:
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
@@ -167,6 +175,35 @@ class BoundedProtocol(HttpToolsProtocol):
             if rest:
                 self.data_received(rest)
 
+    def on_response_complete(self) -> None:
+        """An answer is written; the next request of the connection may begin."""
+        if self.pipeline or self.transport.is_closing():
+            super().on_response_complete()
+            return
+        # The sweep ends connections that rest: a timer of each answer, set and taken back, costs as much as the answer.
+        self.server_state.total_requests += 1
+        self.flow.resume_reading()
+        self._since = self.loop.time()
+
+    def _answer(self, cycle: RequestResponseCycle, status: int, headers: Iterable[Header], body: bytes) -> bool:
+        """Writes an answer whole, whose headers are sane and complete; False when it must be sent piece by piece."""
+        if cycle.response_started or cycle.disconnected or self.flow.write_paused or cycle.scope["method"] == "HEAD":
+            return False
+        fields = [*self.server_state.default_headers, *headers]
+        if not cycle.keep_alive:
+            fields.append((b"connection", b"close"))
+        head = b"\r\n".join([_status_line(status), *[b": ".join(field) for field in fields], b"\r\n"])
+        if head.count(b"\n") != len(fields) + 2 or head.count(b"\r") != len(fields) + 2:
+            return False  # a value that would be a header of its own
+        self.transport.write(head + body)
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+        return True
+
     def _refuse(self, error: IntertieError, status: int | None = None) -> None:
         """Answers in place of the application, and closes.
 
@@ -182,9 +219,8 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if cycle is None or not cycle.response_started or cycle.response_complete:
             answer = answer_of(error, status)
-            lines = [f"HTTP/1.1 {answer.status} {http.HTTPStatus(answer.status).phrase}".encode()]
             headers = [*self.server_state.default_headers, *answer.headers]
-            lines += [b": ".join(header) for header in headers]
+            lines = [_status_line(answer.status), *[b": ".join(header) for header in headers]]
             lines += [b"content-length: %d" % len(answer.body), b"connection: close", b"", answer.body]
             self.transport.write(b"\r\n".join(lines))
             note_refusal(answer.status)
@@ -192,6 +228,11 @@ class BoundedProtocol(HttpToolsProtocol):
                 "request refused", status=answer.status, reason=error.reason, peer=_address(self.client)
             )
         self.transport.close()
+
+
+@cache
+def _status_line(status: int) -> bytes:
+    return f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}".encode()
 
 
 def _framing_of(headers: list[tuple[bytes, bytes]]) -> bytes:
