@@ -27,14 +27,10 @@ _OPTIONS = {"charset", "unix_socket", "ssl_check_hostname", *_FILES}
 LOCK_WAIT_SECONDS = 5
 """How long a statement waits for rows, and one of a reader or writer also for a table, that others have locked."""
 _SESSION = (
-    f"time_zone='+00:00', innodb_lock_wait_timeout={LOCK_WAIT_SECONDS}, "
+    "time_zone='+00:00', "
     # Strict: without it a value that does not fit is cut or zeroed without an error.
     "sql_mode='STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE,NO_ENGINE_SUBSTITUTION'"
 )
-
-# The server's own default for a table is a day, and nothing tells it that the client has given up meanwhile: until then
-# the session would keep the rows that it has locked.
-_BRIEF_SESSION = f"{_SESSION}, lock_wait_timeout={LOCK_WAIT_SECONDS}"
 
 
 class LockWait(NamedTuple):
@@ -45,19 +41,29 @@ class LockWait(NamedTuple):
     tables: int
 
 
+USUAL_LOCK_WAIT = LockWait(LOCK_WAIT_SECONDS, LOCK_WAIT_SECONDS)
+_PATIENT = LockWait(LOCK_WAIT_SECONDS, 86400)
+"""With the server's own default for a table, a day. Whoever may give up needs less: nothing tells the server that its
+client has gone, and until then the session would keep the rows that it has locked."""
+
+
 def lock_wait(wait: LockWait) -> str:
     """The statement after which the session waits so long."""
     return f"SET SESSION innodb_lock_wait_timeout={wait.rows}, lock_wait_timeout={wait.tables}"
 
 
-def writer_engine(url: str, pool_size: int) -> AsyncEngine:
+def _begin_session(wait: LockWait) -> str:
+    return f"{lock_wait(wait)}, {_SESSION}"
+
+
+def writer_engine(url: str, pool_size: int, lock_wait: LockWait = USUAL_LOCK_WAIT) -> AsyncEngine:
     """The engine of transactions. READ COMMITTED: the default REPEATABLE READ takes gap locks that stop inserts while
     another transaction claims rows, and its reads do not see what its writes meet."""
     return _engine(
         url,
         isolation_level="READ COMMITTED",
         pool_size=pool_size,
-        init=f"SET SESSION {_BRIEF_SESSION}",
+        init=_begin_session(lock_wait),
         read_timeout=_READ_SECONDS,
         is_writer=True,
     )
@@ -69,7 +75,7 @@ def reader_engine(url: str, pool_size: int) -> AsyncEngine:
         url,
         isolation_level="AUTOCOMMIT",
         pool_size=pool_size,
-        init=f"SET SESSION {_BRIEF_SESSION}",
+        init=_begin_session(USUAL_LOCK_WAIT),
         read_timeout=_READ_SECONDS,
         read_only=True,
     )
@@ -78,13 +84,13 @@ def reader_engine(url: str, pool_size: int) -> AsyncEngine:
 def looker_engine(url: str) -> AsyncEngine:
     """An engine for looking whether the server is there: each connection is a new one, and none waits for long."""
     return _engine(
-        url, isolation_level="AUTOCOMMIT", pool_size=None, init=f"SET SESSION {_SESSION}", read_timeout=_CONNECT_SECONDS
+        url, isolation_level="AUTOCOMMIT", pool_size=None, init=_begin_session(_PATIENT), read_timeout=_CONNECT_SECONDS
     )
 
 
 def schema_engine(url: str) -> AsyncEngine:
     """An engine for changes of the schema: each statement commits by itself and may take as long as it takes."""
-    return _engine(url, isolation_level="AUTOCOMMIT", pool_size=None, init=f"SET SESSION {_SESSION}", read_timeout=None)
+    return _engine(url, isolation_level="AUTOCOMMIT", pool_size=None, init=_begin_session(_PATIENT), read_timeout=None)
 
 
 def _engine(

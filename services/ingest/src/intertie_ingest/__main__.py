@@ -11,6 +11,7 @@ from intertie_ingest.migrations import MIGRATIONS
 from intertie_ingest.settings import IngestSettings
 from intertie_ingest.spool_directory import SpoolDirectory
 from intertie_ingest.spool_store import SpoolStore
+from intertie_ingest.store import lock_wait
 
 
 async def serve(settings: IngestSettings) -> None:
@@ -25,6 +26,7 @@ async def serve(settings: IngestSettings) -> None:
         pool_size=settings.ingest_commit_groups + 4,
         table_prefix=settings.table_prefix,
         name="ingest",
+        lock_wait=lock_wait(settings.ingest_commit_seconds),
     )
     server.resources.push_async_callback(database.close)
     registry, audit = process.connect("registry"), process.connect("audit")
