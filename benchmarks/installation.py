@@ -126,9 +126,9 @@ class Installation:
         database = [Process("mariadbd", self._server.pid)] if self._server else []
         return Meter([*self.processes(), *database])
 
-    def burst(self, seconds: int) -> Burst:
-        """Has wrk send as much as is taken, for so long."""
-        done = burst(self.port, self.template, self._numbers.first(), seconds)
+    def burst(self, seconds: int, rate: float | None = None) -> Burst:
+        """Has wrk send as much as is taken, or at a rate, for so long."""
+        done = burst(self.port, self.template, self._numbers.first(), seconds, rate)
         self.acknowledged += done.answers - done.refused
         return done
 

@@ -1,7 +1,26 @@
 -- For wrk: sends the request in the file that the first argument names, with a number of its own in each, counted from
--- the second argument. Ends with one line of JSON.
+-- the second argument; as many a second as the third says, evenly, or without it as many as are answered. Ends with one
+-- line of JSON.
 
+local ffi = require("ffi")
+ffi.cdef("typedef struct { long seconds, nanoseconds; } moment; int clock_gettime(int clock, moment *now);")
+local MONOTONIC = 1
+local read = ffi.new("moment")
 local pieces, number = {}, 0
+
+local function milliseconds()
+  ffi.C.clock_gettime(MONOTONIC, read)
+  return tonumber(read.seconds) * 1e3 + tonumber(read.nanoseconds) / 1e6
+end
+
+-- For how long the connection that has been answered waits until the next request is due.
+local function pace(rate)
+  local interval, due = 1e3 / rate, milliseconds()
+  return function()
+    due = due + interval
+    return math.max(0, math.floor(due - milliseconds()))
+  end
+end
 
 function init(args)
   local file = assert(io.open(args[1], "rb"))
@@ -11,6 +30,9 @@ function init(args)
     pieces[#pieces + 1] = piece
   end
   number = tonumber(args[2])
+  if args[3] then
+    delay = pace(tonumber(args[3]))  -- wrk looks for a function of this name
+  end
 end
 
 function request()

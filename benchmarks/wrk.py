@@ -1,4 +1,4 @@
-"""wrk as the generator of bursts: 64 connections, each with its next request as soon as the last one is answered."""
+"""wrk as the generator: 64 connections, each with its next request when the last one is answered, or at a rate."""
 
 import json
 import resource
@@ -40,15 +40,17 @@ class Burst:
         return ""
 
 
-def burst(port: int, template: Path, first: int, seconds: int) -> Burst:
+def burst(port: int, template: Path, first: int, seconds: int, rate: float | None = None) -> Burst:
     """Sends for so many seconds to a port of the loopback; records are numbered from `first`.
+
+    `rate`: requests a second, evenly; None: as many as are answered.
 
     Raises RuntimeError with wrk's output when it fails.
     """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "10s", "-s", str(_SCRIPT)]
     done = subprocess.run(
-        [*command, f"http://127.0.0.1:{port}", "--", str(template), str(first)],
+        [*command, f"http://127.0.0.1:{port}", "--", str(template), str(first), *([str(rate)] if rate else [])],
         capture_output=True,
         text=True,
         check=False,

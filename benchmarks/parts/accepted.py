@@ -1,8 +1,8 @@
 """Accepted webhooks a second, beside the ceilings and the same work done one by one.
 
 Accepted is what was answered 202: verified and durably committed, each a record of its own. 64 connections of wrk,
-while mapping and audit run and may fall behind; then half of that rate, paced, for the delays of a machine that is busy
-and not full. Between two measurements all that was accepted lands.
+while mapping and audit run and may fall behind; then half of that rate, evenly, for the delays of a machine that is
+busy and not full. Between two measurements all that was accepted lands.
 """
 
 import time
@@ -15,7 +15,6 @@ from statistics import median
 import references
 from figures import Figure, Grid, Outcome
 from installation import Installation
-from paced import Paced
 from process_costs import SUITE
 from stage import STORES, TITLES, Stage
 from wrk import CONNECTIONS, Burst, burst
@@ -28,7 +27,7 @@ class _Measured:
     """What one store came to, a round each."""
 
     bursts: list[Burst] = field(default_factory=list)
-    halves: list[Paced] = field(default_factory=list)
+    halves: list[Burst] = field(default_factory=list)
     during: list[dict[str, float]] = field(default_factory=list)
     """Microseconds of CPU by process for an accepted delivery, while wrk sent."""
     in_all: list[dict[str, float]] = field(default_factory=list)
@@ -81,7 +80,7 @@ def _round(installation: Installation, measured: _Measured, seconds: int) -> Non
     measured.during.append(_each({**during, "wrk": done.cpu}, accepted))
     measured.in_all.append(_each({**meter.spent(), "wrk": done.cpu}, drained.deliveries))
     measured.drains.append(drained.at - ended)
-    measured.halves.append(installation.end_pacing(installation.begin_pacing(done.rate / 2, seconds)))
+    measured.halves.append(installation.burst(seconds, done.rate / 2))
     installation.drain()
 
 
@@ -108,7 +107,7 @@ def _rates(bursts: Sequence[Burst]) -> tuple[float, ...]:
     return tuple(one.rate for one in bursts)
 
 
-def _faults(measured: Sequence[Burst] | Sequence[Paced]) -> str:
+def _faults(measured: Sequence[Burst]) -> str:
     return "; ".join(one.fault for one in measured if one.fault)
 
 
@@ -134,6 +133,6 @@ def _notes(measured: Mapping[str, _Measured]) -> tuple[str, ...]:
     )
     return (
         f"{CONNECTIONS} connections; every answer was counted, and one that is no 2xx makes its figure invalid.",
-        "Half load is half of the round's rate, paced; its delays run from when a request was due.",
+        "Half load is half of the round's rate, sent evenly by wrk over as many connections.",
         f"Until all that was accepted had landed, was settled and in the log: {drains}.",
     )

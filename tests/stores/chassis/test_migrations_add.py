@@ -22,8 +22,10 @@ def steps(owner: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[M
     scripts = Path(str(importlib.resources.files(f"intertie_{owner}.migrations"))) / "versions"
     files = sorted(scripts.glob("[0-9]*.py"))
     found = []
+    importlib.invalidate_caches()
     for number in range(1, len(files) + 1):
-        package = f"{owner}_until_{number}"
+        # Of its own: what was imported from the directory of another test stays.
+        package = f"{tmp_path.name}_{owner}_until_{number}"
         (tmp_path / package / "versions").mkdir(parents=True)
         (tmp_path / package / "__init__.py").write_text("")
         for file in files[:number]:
