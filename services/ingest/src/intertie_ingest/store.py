@@ -47,7 +47,7 @@ class _Novelty:
     def is_likely(self) -> bool:
         return self._in_a_row >= _NEW_GROUPS
 
-    def read(self, has_known: bool) -> None:
+    def note(self, has_known: bool) -> None:
         """Says whether a group that was asked for had something known."""
         self._in_a_row = 0 if has_known else self._in_a_row + 1
 
@@ -87,7 +87,7 @@ class Store:
                 keys = {(one.system_id, item.mapping_id, item.external_id) for one in group for item in one.records}
                 cached = await self._states.cached(connection, keys)
                 folded = fold(group, known, cached, await self._replays.of(connection, group))
-                self._novelty.read(bool(cached))
+                self._novelty.note(bool(cached))
             await self._write(connection, folded, entries(folded), now)
             return folded
 
@@ -103,7 +103,7 @@ class Store:
                 if not (is_trusted and database_errors.is_duplicate_key(error)):
                     raise refusal(error) from error
             is_trusted = False
-            self._novelty.read(True)
+            self._novelty.note(True)
 
     async def stored(self, delivery_ids: Sequence[str]) -> set[str]:
         """Those of the ids whose deliveries are committed. Raises Unavailable."""
