@@ -17,6 +17,7 @@ from intertie_chassis.request_metrics import SECONDS, RequestMetrics
 
 _log = structlog.get_logger()
 
+_PORT_SECONDS = 2.0
 LOOK_SECONDS = 5.0
 """How often what only the database knows is looked for, however often somebody looks at the page."""
 MOST_COUNTED = 100_000
@@ -112,9 +113,17 @@ async def keep_looking(look: Callable[[], Awaitable[None]]) -> None:
 
 
 async def expose(listen: str) -> None:
-    """Serves the metrics on `host:port` until cancelled. Raises OSError when the address cannot be listened on."""
+    """Serves the metrics on `host:port` until cancelled; waits for an address that cannot be listened on, since the
+    process does its work without them too.
+    """
     host, _, port = listen.rpartition(":")
-    server, _thread = start_http_server(int(port), host.strip("[]"), REGISTRY)
+    while True:
+        try:
+            server, _thread = start_http_server(int(port), host.strip("[]"), REGISTRY)
+            break
+        except OSError as error:
+            _log.error("metrics cannot be shown; is the port taken?", address=listen, cause=error.strerror)
+            await asyncio.sleep(_PORT_SECONDS)
     if not is_loopback(listen):
         _log.warning("metrics_in_the_open", address=listen, advice="anybody who reaches this address may read them")
     _log.info("metrics are shown", address=f"http://{host}:{server.server_port}/metrics")

@@ -1,11 +1,13 @@
 """The page of metrics that a process shows where its settings say so."""
 
 import asyncio
+import socket
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
+import structlog
 
 from intertie_chassis import metrics
 from intertie_chassis.identity import KeyRing
@@ -45,6 +47,18 @@ async def test_metrics_are_shown_while_the_process_runs(tmp_path: Path, free_por
         return False
 
     await eventually(gone)
+
+
+async def test_a_port_that_is_taken_is_waited_for(free_port: int) -> None:
+    """It is said in a line, and the page is there as soon as the port is."""
+    with socket.create_server(("127.0.0.1", free_port)), structlog.testing.capture_logs() as logs:
+        showing = asyncio.create_task(metrics.expose(f"127.0.0.1:{free_port}"))
+        await eventually(lambda: [line for line in logs if line["log_level"] == "error"])
+        assert "is the port taken?" in logs[0]["event"]
+    with structlog.testing.capture_logs() as logs:
+        await eventually(lambda: [line for line in logs if line["event"] == "metrics are shown"])
+    showing.cancel()
+    await asyncio.wait({showing})
 
 
 async def test_without_the_setting_nothing_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

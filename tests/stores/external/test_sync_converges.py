@@ -132,7 +132,11 @@ class Scene:
             self.is_dying.set()
             await asyncio.Event().wait()
         else:
-            self.table.change(what, which)
+            await self.change(what, which)
+
+    async def change(self, what: str, which: int) -> None:
+        """Changes the table. In a thread: what reads it, on this loop, may have to end first."""
+        await asyncio.to_thread(self.table.change, what, which)
 
     async def sync(self, mode: Mode, script: list[tuple[str, int]], resumes: bool) -> Run:
         """A run, through what happens meanwhile; one that was cancelled is resumed, or left."""
@@ -166,7 +170,7 @@ class Scene:
             if isinstance(step[0], Mode):
                 await self.sync(*step)
             else:
-                self.table.change(*step)
+                await self.change(*step)
         run = await self.sync(Mode.INCREMENTAL, [], resumes=False)
         source, cached = self.table.rows(), await self.rig.cached(self.number)
         # Whatever the cursor tells of has come: no boundary, no kill and no cancel lost a row.
@@ -191,7 +195,7 @@ async def play_one(rig: SyncRig, databases: Databases, external: External, lookb
     scene = Scene(rig, databases, Table(external, name), number, None)  # type: ignore[arg-type]
     scene.process = rig.start(QUICK, source_of=scene.source_of)
     for _ in range(ROWS_AT_FIRST):
-        scene.table.change("insert", 0)
+        await scene.change("insert", 0)
     await scene.play(steps)
     await scene.process.stop()
 
