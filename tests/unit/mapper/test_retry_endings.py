@@ -57,7 +57,20 @@ def test_a_lease_that_could_not_be_renewed_for_45_seconds_is_held_no_more() -> N
     held.renewed(["a"], ["a"], asked=1030)
     assert not held.is_held("a", 1030)
     held.end("a")
-    assert held.tokens == []
+    assert held.due(2000) == []
+
+
+def test_a_lease_is_renewed_for_as_long_as_it_was_asked_for_when_a_quarter_of_its_time_has_passed() -> None:
+    held = HeldLeases(60)
+    held.take("long", 1000)
+    held.take("short", 1000, 8)
+    assert held.due(1001.9) == []
+    assert held.due(1002) == ["short"]
+    assert (held.is_held("short", 1005.9), held.is_held("short", 1006)) == (True, False)
+    held.renewed(["short"], [], asked=1002)
+    assert held.due(1014.9) == []
+    assert sorted(held.due(1017)) == ["long", "short"]
+    assert held.is_held("short", 1046.9)
 
 
 def test_by_default_a_dead_lease_is_taken_up_within_90_seconds() -> None:

@@ -287,7 +287,7 @@ class Acceptor:
                 metrics.GROUP_DELIVERIES.observe(len(group))
             released = folded.released
             if released:
-                self._wakeup.ring(released)
+                self._wakeup.ring(released, folded.leased)
             return list(folded.outcomes)
         else:
             return [Unavailable("others keep writing the same records; try again", retry_after=1)] * len(group)

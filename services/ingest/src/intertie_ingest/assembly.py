@@ -35,6 +35,7 @@ from intertie_ingest.pressure import Pressure
 from intertie_ingest.queue_store import QueueStore
 from intertie_ingest.rejection_store import RejectionStore
 from intertie_ingest.rejections import Rejections
+from intertie_ingest.reservations import Reservations
 from intertie_ingest.retention import Retention
 from intertie_ingest.retention_store import RetentionStore
 from intertie_ingest.set_aside_store import SetAsideStore
@@ -81,7 +82,8 @@ def assemble(
         settings.ingest_rejection_rows,
     )
     limits = Limits(settings.ingest_commit_groups, settings.ingest_waiting_groups, settings.ingest_max_body_bytes)
-    store = Store(database, tables, outbox, settings.ingest_commit_seconds)
+    reservations = Reservations(wakeup)
+    store = Store(database, tables, outbox, settings.ingest_commit_seconds, reservations)
     turnstile = Turnstile(
         Allowances(
             settings.ingest_system_rate,
@@ -112,7 +114,8 @@ def assemble(
         pressure,
     )
     queue = QueueStore(database, tables, outbox, _crashed(snapshot))
-    leases = Leases(queue, SettlementStore(database, tables), snapshot, wakeup, server.stopping, pressure)
+    settlements = SettlementStore(database, tables)
+    leases = Leases(queue, settlements, snapshot, wakeup, server.stopping, pressure, reservations)
 
     browse, cache = BrowseStore(database, tables), CacheWalk(database, tables)
     set_aside = SetAsideStore(database, tables, outbox)

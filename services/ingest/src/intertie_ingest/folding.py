@@ -54,6 +54,11 @@ class NewState:
     #: the sampled trace of that delivery; empty when there is none
     traceparent: str = ""
 
+    @property
+    def is_released(self) -> bool:
+        """Whether it is for mapper now."""
+        return self.record.is_released and self.record.fault is None
+
 
 @dataclass(slots=True)
 class Fold:
@@ -68,11 +73,13 @@ class Fold:
     endings: list[RecordEnding] = field(default_factory=list)
     #: the id of the delivery that each mark, not known before, is a replay of
     replays: dict[ReplayKey, str] = field(default_factory=dict)
+    #: how many of the records that are released were stored under a lease
+    leased: int = 0
 
     @property
     def released(self) -> int:
         """How many records there are for mapper now."""
-        return sum(state.record.is_released and state.record.fault is None for state in self.states.values())
+        return sum(state.is_released for state in self.states.values())
 
 
 def fold(

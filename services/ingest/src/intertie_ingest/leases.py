@@ -11,13 +11,15 @@ While accepting needs the process for itself (`pressure`) batches are handed out
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import structlog
 
 from intertie_ingest.model import Lease, Settlement
 from intertie_ingest.pressure import Pressure
 from intertie_ingest.queue_store import QueueStore
+from intertie_ingest.reservations import Reservations
 from intertie_ingest.settlement_store import SettlementStore
 from intertie_ingest.snapshot import Snapshot
 from intertie_ingest.wakeup import Wakeup
@@ -50,14 +52,18 @@ class Leases:
         wakeup: Wakeup,
         stopping: asyncio.Event,
         pressure: Pressure | None = None,
+        reservations: Reservations | None = None,
     ) -> None:
+        """`reservations` are the leases under which records are stored while somebody waits here."""
         self._store = store
         self._settlements = settlements
         self._snapshot = snapshot
         self._wakeup = wakeup
         self._stopping = stopping
         self._pressure = pressure or Pressure()
-        self._leased_at = -math.inf
+        self._reservations = reservations or Reservations(wakeup)
+        self._leased_at = self._claimed_at = -math.inf
+        self._claims_first = False
         # One claim at a time in this process: woken together, waiters would only meet each other's locks.
         self._turn = asyncio.Lock()
         self._solo_first = False
@@ -74,21 +80,24 @@ class Leases:
         Raises NoSnapshot, Unavailable.
         """
         until = time.monotonic() + wait
-        while True:
-            rung = self._wakeup.listen()
-            held = self._held_back(most)
-            lease = None if held > 0 else await self._look(most, seconds)
-            remaining = until - time.monotonic()
-            if lease is not None or remaining <= 0 or self._stopping.is_set():
-                return lease
-            try:
-                async with asyncio.timeout(min(remaining, held if held > 0 else LOOK_SECONDS)):
-                    await rung.wait()
-            except TimeoutError:
-                continue
+        with self._reservations.taker(most, seconds):
+            while True:
+                rung = self._wakeup.listen()
+                held = self._held_back(most)
+                lease = None if held > 0 else await self._look(most, seconds)
+                remaining = until - time.monotonic()
+                if lease is not None or remaining <= 0 or self._stopping.is_set():
+                    return lease
+                try:
+                    async with asyncio.timeout(min(remaining, held if held > 0 else LOOK_SECONDS)):
+                        await rung.wait()
+                except TimeoutError:
+                    continue
 
     def _held_back(self, most: int) -> float:
         """For how many seconds it is better to wait, for more records or for a burst to pass; 0 or less: not at all."""
+        if self._stopping.is_set():
+            return 0.0  # what was stored under a lease must be handed over
         if self._pressure.is_high:
             return self._leased_at + _BURST_SECONDS - time.monotonic()
         if self._wakeup.released - self._small_at >= most:
@@ -101,17 +110,52 @@ class Leases:
                 return None
             active = self._snapshot.configuration().active_mappings
             announced = self._wakeup.released
+            # By turns, so that neither what comes in nor what waits keeps the other waiting.
+            self._claims_first = not self._claims_first
+            lease = await self._claimed(most, seconds, active) if self._claims_first else None
+            lease = lease or await self._gathered(seconds)
+            if lease is None and not self._claims_first:
+                lease = await self._claimed(most, seconds, active)
+            if lease is not None:
+                self._leased_at = time.monotonic()
+                if not self._wakeup.has_queued and len(lease.records) < most:
+                    self._small, self._small_at, self._small_since = lease.token, announced, self._leased_at
+                    self._small_until = self._small_since + _LONGEST_HOLD_SECONDS
+            return lease
+
+    async def _gathered(self, seconds: int) -> Lease | None:
+        """What was stored under a lease."""
+        async with self._reservations.taking() as taken:
+            if taken is None:
+                return None
+            gathering, left = taken
+            lease = await self._store.gathered(gathering, int(left))
+            if lease is None or left >= gathering.seconds / 2:
+                return lease
+            if await self._store.extend([lease.token], seconds):
+                return None  # nobody wanted it for so long that it has ended: what is in it is claimed
+            return replace(lease, seconds=seconds)
+
+    async def _claimed(self, most: int, seconds: int, active: Collection[int]) -> Lease | None:
+        """What waits in the queue, if something may wait there."""
+        now = time.monotonic()
+        if not self._wakeup.has_queued and now < self._claimed_at + LOOK_SECONDS:
+            return None
+        self._claimed_at, self._wakeup.has_queued = now, False
+        try:
             fresh, solo = await self._store.lanes()
             if not fresh and not solo:
                 return None
             # Turn and turn about, so that neither a row of poison nor a backlog keeps the other lane waiting.
             self._solo_first = solo and not (fresh and self._solo_first)
             lease = await self._store.lease(most, seconds, active, solo_first=self._solo_first)
-            self._leased_at = time.monotonic()
-            if lease is not None and not solo and len(lease.records) < most:
-                self._small, self._small_at, self._small_since = lease.token, announced, time.monotonic()
-                self._small_until = self._small_since + _LONGEST_HOLD_SECONDS
-            return lease
+        except BaseException:
+            self._wakeup.has_queued = True
+            raise
+        # A full batch, and one of the lane of suspects, may leave others behind.
+        if solo or lease is None or len(lease.records) >= most:
+            self._wakeup.has_queued = True
+        return lease
 
     async def settle(self, token: str, settlements: Sequence[Settlement]) -> list[int]:
         """Takes back what became of leased records; gives the numbers of those that did not hold.
@@ -124,7 +168,7 @@ class Leases:
             took = time.monotonic() - self._small_since
             self._small_until = min(self._small_until, self._small_since + _PAUSE_OF_WORK * took)
             if self._wakeup.released != self._small_at:
-                self._wakeup.ring()
+                self._wakeup.wake()
         return stale
 
     async def extend(self, tokens: Sequence[str], seconds: int) -> list[str]:

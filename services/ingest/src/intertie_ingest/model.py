@@ -274,6 +274,8 @@ class Lease:
     token: str
     records: tuple[Leased, ...]
     expires_at: datetime
+    #: for so many seconds, at least, from when it was given
+    seconds: int = 60
 
 
 class Outcome(StrEnum):

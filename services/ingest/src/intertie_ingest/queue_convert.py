@@ -60,6 +60,7 @@ def lease_response(lease: Lease | None) -> queue_pb2.LeaseRecordsResponse:
     if lease is None:
         return response
     response.lease_token = lease.token
+    response.lease_seconds = lease.seconds
     fill_time(response.expires_at, lease.expires_at)
     for record in lease.records:
         response.records.add(

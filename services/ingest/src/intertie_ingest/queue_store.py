@@ -20,8 +20,10 @@ from intertie_chassis.database import Database
 from intertie_chassis.ids import new_ulid
 from intertie_chassis.outbox import Outbox
 from intertie_ingest.cache_store import CacheRows
+from intertie_ingest.gathered_store import GatheredStore
 from intertie_ingest.migrations.first_tables import CLAIM_INDEX
 from intertie_ingest.model import Ending, Lease, Leased, RecordReason, Status
+from intertie_ingest.reservations import Gathering
 from intertie_ingest.tables import Tables
 
 MOST_CRASHES = 3
@@ -57,6 +59,7 @@ class QueueStore:
         self._look = select(*(exists(self._available(is_solo).with_only_columns(one)) for is_solo in (False, True)))
         self._sign = update(self._cache).where(self._cache.c.id == bindparam("row")).values(digest=bindparam("written"))
         self._lock_fresh, self._lock_solo = self._locked(is_solo=False), self._locked(is_solo=True)
+        self._gathered = GatheredStore(database, tables)
 
     async def lanes(self) -> tuple[bool, bool]:
         """Whether a record is available in the fresh and in the solo lane; a cheap look that locks nothing.
@@ -84,6 +87,10 @@ class QueueStore:
                 if not claim.looks_again:
                     break
         return None
+
+    async def gathered(self, gathering: Gathering, seconds: int) -> Lease | None:
+        """The records that were stored under a lease (`GatheredStore`). Raises Unavailable."""
+        return await self._gathered.lease(gathering, seconds)
 
     async def _claim_fresh(
         self, most: int, seconds: int, active: Collection[int], connection: AsyncConnection
@@ -147,7 +154,7 @@ class QueueStore:
             lease_crc=self._rows.fingerprint(),
             **more,
         )
-        return Lease(token, tuple(_leased(row, row.id in foreign) for row in rows), expires_at)
+        return Lease(token, tuple(_leased(row, row.id in foreign) for row in rows), expires_at, seconds)
 
     async def _owned(self, connection: AsyncConnection, rows: Sequence[Any]) -> set[int]:
         """Takes what another application wrote for a state, known by its digest; gives the rows with a new one."""

@@ -167,7 +167,7 @@ class Drain:
             _tell(outcome, lost)
         self._outbox.wake()
         if folded.released:
-            self._wakeup.ring(folded.released)
+            self._wakeup.ring(folded.released, folded.leased)
         if loaded:
             with self._file(writes=True):
                 await self._kept.remove([number for number, _ in loaded])

@@ -173,6 +173,15 @@ class States:
         return self._insert_endings, _ending_rows(endings, now)
 
 
+def lease_row(row: dict[str, Any], token: str, ends_at: datetime, *, is_mysql: bool) -> None:
+    """Makes the row of a state as a claim would leave it: under a lease that ends then."""
+    row["attempts"] = 1
+    row["lease_token"] = token
+    row["available_at"] = ends_at
+    if is_mysql:
+        row["lease_crc"] = zlib.crc32(row["data_json"].encode())
+
+
 def state_row(key: Key, state: NewState, now: datetime, index: int, *, is_released: bool) -> dict[str, Any]:
     """The row of a state, the `index`-th of those that are written together at `now`."""
     record, fault = state.record, state.record.fault
@@ -195,6 +204,9 @@ def state_row(key: Key, state: NewState, now: datetime, index: int, *, is_releas
         "available_at": available_at if is_released or fault is not None else None,
         "error_reason": None if fault is None else fault.reason[:64],
         "error_field": None if fault is None else fault.field[:255],
+        "attempts": 0,
+        "lease_token": None,
+        "lease_crc": None,
     }
 
 
@@ -249,9 +261,12 @@ _STATE_COLUMNS = [
     "available_at",
     "error_reason",
     "error_field",
+    "attempts",
+    "lease_token",
+    "lease_crc",
 ]
 #: what a new state begins with anew
-_FRESH = {"attempts": "0", "crashes": "0", "lease_token": "NULL", "lease_solo": "0", "lease_crc": "NULL"}
+_FRESH = {"crashes": "0", "lease_solo": "0"}
 
 
 def _ending_rows(endings: Iterable[RecordEnding], now: datetime) -> list[dict[str, Any]]:

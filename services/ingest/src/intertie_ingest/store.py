@@ -2,8 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import and_, exc, func, insert, or_, select, update
@@ -18,7 +18,8 @@ from intertie_ingest.cache_store import NearClock
 from intertie_ingest.folding import DeliveryKey, Fold, NewDelivery, fold
 from intertie_ingest.model import Delivery, KnownDelivery
 from intertie_ingest.replay_store import Replays
-from intertie_ingest.state_store import States, refusal, state_row
+from intertie_ingest.reservations import Reservations
+from intertie_ingest.state_store import States, lease_row, refusal, state_row
 from intertie_ingest.tables import Tables
 
 _LONGEST_ROW_WAIT = 5
@@ -33,6 +34,14 @@ def lock_wait(commit_seconds: float, timeout: float | None = None) -> LockWait:
     """
     rows = max(1, min(_LONGEST_ROW_WAIT, int(commit_seconds / 2)))
     return LockWait(rows=rows, tables=int(timeout or commit_seconds) + 2)
+
+
+class _Lease(NamedTuple):
+    """Under which records are written."""
+
+    token: str
+    place: datetime
+    """When it ends for the first of them; each that follows has a microsecond more, which keeps their order."""
 
 
 class _Novelty:
@@ -55,9 +64,20 @@ class _Novelty:
 class Store:
     """Where deliveries are kept."""
 
-    def __init__(self, database: Database, tables: Tables, outbox: Outbox, commit_seconds: float = 4.0) -> None:
-        """`commit_seconds`: senders wait, so a group has less time than other transactions."""
+    def __init__(
+        self,
+        database: Database,
+        tables: Tables,
+        outbox: Outbox,
+        commit_seconds: float = 4.0,
+        reservations: Reservations | None = None,
+    ) -> None:
+        """`commit_seconds`: senders wait, so a group has less time than other transactions. `reservations` leases what
+        is written while somebody waits for it.
+        """
         self._database = database
+        self._is_mysql = database.dialect == "mysql"
+        self._reservations = reservations
         self._commit_seconds = commit_seconds
         self._tables = tables
         self._outbox = outbox
@@ -78,7 +98,21 @@ class Store:
         `commit_seconds` (nothing is written), Unavailable when it is away.
         """
         now = await self._clock.now()
+        records = sum(len(delivery.records) for delivery in group)
+        gathering = self._reservations.gathering(records, now) if self._reservations is not None else None
+        if gathering is None:
+            return await self._commit(group, entries, now, None, seconds)
+        with gathering.joined(records) as place:
+            return await self._commit(group, entries, now, _Lease(gathering.token, place), seconds)
 
+    async def _commit(
+        self,
+        group: Sequence[Delivery],
+        entries: Callable[[Fold], bytes | None],
+        now: datetime,
+        lease: _Lease | None,
+        seconds: float | None,
+    ) -> Fold:
         async def work(connection: AsyncConnection) -> Fold:
             if is_trusted:
                 folded = fold(group, {}, {})
@@ -88,7 +122,7 @@ class Store:
                 cached = await self._states.cached(connection, keys)
                 folded = fold(group, known, cached, await self._replays.of(connection, group))
                 self._novelty.note(bool(cached))
-            await self._write(connection, folded, entries(folded), now)
+            await self._write(connection, folded, entries(folded), now, lease)
             return folded
 
         timeout = seconds or self._commit_seconds
@@ -147,16 +181,25 @@ class Store:
             for row in rows
         }
 
-    async def _write(self, connection: AsyncConnection, folded: Fold, message: bytes | None, now: datetime) -> None:
+    async def _write(
+        self, connection: AsyncConnection, folded: Fold, message: bytes | None, now: datetime, lease: _Lease | None
+    ) -> None:
         if folded.rerouted:
             await self._reroute(connection, folded.rerouted)
+        states = [
+            (state.id, state_row(key, state, now, index, is_released=state.record.is_released))
+            for index, (key, state) in enumerate(folded.states.items())
+        ]
+        if lease is not None:
+            for index, state in enumerate(folded.states.values()):
+                if state.is_released:
+                    ends_at = lease.place + timedelta(microseconds=index)
+                    lease_row(states[index][1], lease.token, ends_at, is_mysql=self._is_mysql)
+            folded.leased = folded.released
         writes: list[Write] = [
             (self._insert_deliveries, [_delivery_row(new) for new in folded.deliveries]),
             self._replays.add(folded.replays),
-            *self._states.writes(
-                (state.id, state_row(key, state, now, index, is_released=state.record.is_released))
-                for index, (key, state) in enumerate(folded.states.items())
-            ),
+            *self._states.writes(states),
             self._states.ends(folded.endings, now),
         ]
         if message is not None:

@@ -10,13 +10,23 @@ class Wakeup:
         self._rung = asyncio.Event()
         self.released = 0
         """How many records were announced so far."""
+        self.has_queued = True
+        """Whether some may wait in the queue that no claim has looked for since they were announced."""
 
     def listen(self) -> asyncio.Event:
         """The event of the next ring; take it before looking, so that no ring falls between looking and waiting."""
         return self._rung
 
-    def ring(self, records: int = 0) -> None:
-        """Wakes everybody who listens; `records` were made available."""
+    def ring(self, records: int = 0, leased: int = 0) -> None:
+        """Wakes everybody who listens; `records` were made available, of which some are `leased` already.
+
+        Without a number there may be any.
+        """
         self.released += records
+        self.has_queued = self.has_queued or leased < records or not records
+        self.wake()
+
+    def wake(self) -> None:
+        """Wakes everybody who listens, though there is nothing new."""
         self._rung.set()
         self._rung = asyncio.Event()

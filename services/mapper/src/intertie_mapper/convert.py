@@ -59,6 +59,7 @@ def lease(answer: queue_pb2.LeaseRecordsResponse) -> Lease | None:
             )
             for record in answer.records
         ),
+        answer.lease_seconds,
     )
 
 

@@ -34,6 +34,8 @@ class Lease:
 
     token: str
     records: tuple[LeasedRecord, ...]
+    seconds: int = 0
+    """For how long from now, at least; 0: as long as was asked for."""
 
 
 class Link(NamedTuple):

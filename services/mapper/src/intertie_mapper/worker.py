@@ -22,6 +22,8 @@ _WAIT_MILLISECONDS = 15_000
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 2.0
 _LAST_BATCH_SECONDS = 8.0
+_SHORT_LEASE_SECONDS = 8
+"""Ingest may give a lease for so short, whatever it was asked for."""
 
 
 class Queue(Protocol):
@@ -97,7 +99,7 @@ class Worker:
 
     async def _handle(self, lease: Lease) -> None:
         started = time.monotonic()
-        self._held.take(lease.token, started)
+        self._held.take(lease.token, started, lease.seconds)
         spans = BatchSpans.begin(lease)
         try:
             if spans is None:
@@ -148,11 +150,11 @@ class Worker:
 
     async def _heartbeat(self) -> None:
         while True:
-            await asyncio.sleep(self._lease_seconds / 4)
-            tokens = self._held.tokens
+            await asyncio.sleep(min(self._lease_seconds, _SHORT_LEASE_SECONDS) / 4)
+            asked = time.monotonic()
+            tokens = self._held.due(asked)
             if not tokens:
                 continue
-            asked = time.monotonic()
             try:
                 lost = set(await self._queue.extend(tokens, self._lease_seconds))
             except IntertieError as error:

@@ -121,8 +121,13 @@ class LeaseRecordsResponse(_message.Message):
     LEASE_TOKEN_FIELD_NUMBER: _builtins.int
     RECORDS_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    LEASE_SECONDS_FIELD_NUMBER: _builtins.int
     lease_token: _builtins.str
     """Token of the lease; empty when there are no records."""
+    lease_seconds: _builtins.int
+    """For how many seconds it lasts from now, at least; it may be less than was asked for. 0, of an ingest that does not
+    know it yet: as long as was asked for.
+    """
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeasedRecord]:
         """The records."""
@@ -137,10 +142,11 @@ class LeaseRecordsResponse(_message.Message):
         lease_token: _builtins.str = ...,
         records: _abc.Iterable[Global___LeasedRecord] | None = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
+        lease_seconds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "lease_token", b"lease_token", "records", b"records"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "lease_seconds", b"lease_seconds", "lease_token", b"lease_token", "records", b"records"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
