@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -247,6 +248,28 @@ async def test_the_largest_cursor_survives_the_process_that_saw_it(rig: SyncRig)
     cursor = await rig.stores.cursors.get(1)
     assert cursor is not None
     assert cursor.value == CursorValue("integer", 70)
+
+
+async def test_a_run_that_is_claimed_while_its_process_stops_is_put_back(
+    rig: SyncRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction is committed though its caller is cancelled: nobody would work on the run until its lease ends."""
+    run, claim, claimed, answers = await rig.ask(), rig.stores.runs.claim, asyncio.Event(), asyncio.Event()
+
+    async def claim_slowly(*values: Any) -> Any:
+        claims = await claim(*values)
+        claimed.set()
+        await answers.wait()
+        return claims
+
+    monkeypatch.setattr(rig.stores.runs, "claim", claim_slowly)
+    process = rig.start()
+    await claimed.wait()
+    stopping = asyncio.create_task(process.stop())
+    await eventually(process.task.done)
+    answers.set()
+    await stopping
+    assert (await rig.stores.runs.get(run.run_id)).state is RunState.QUEUED
 
 
 async def test_a_cursor_of_another_field_or_type_tells_to_reset(rig: SyncRig) -> None:

@@ -48,6 +48,7 @@ class Engine:
         self._pace = pace or Pace()
         self._bell = Wakeup()
         self._working: dict[asyncio.Task[None], Runner] = {}
+        self._claiming: asyncio.Task[None] | None = None
         self._is_stopping = False
 
     @property
@@ -70,8 +71,10 @@ class Engine:
         is_told = False
         while True:
             rung = self._bell.listen()
+            self._claiming = asyncio.create_task(self._claim())
             try:
-                await self._claim()
+                # A claim is committed though this is cancelled: then `stop` puts back what it came to.
+                await asyncio.shield(self._claiming)
                 is_told = False
             except NoSnapshot:
                 pass
@@ -98,6 +101,10 @@ class Engine:
     async def stop(self) -> None:
         """Leaves every run behind the page that it is at, for another process to go on at once; begins no more."""
         self._is_stopping = True
+        if self._claiming is not None:
+            await asyncio.wait({self._claiming}, timeout=_STOP_SECONDS)
+            if self._claiming.done() and not self._claiming.cancelled():
+                self._claiming.exception()  # looked at: what it came to, `run` says, or nobody needs
         for runner in self._working.values():
             runner.lease.stop(Halt.STOPPING)
         if self._working:
