@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from ingest_samples import delivery
 from intertie_chassis.outbox import Outbox
 from intertie_ingest.audit_convert import entries_of_group
+from intertie_ingest.gathered_store import GatheredStore
 from intertie_ingest.leases import Leases
 from intertie_ingest.model import Lease, Outcome, Settlement
 from intertie_ingest.reservations import Reservations
@@ -25,19 +27,25 @@ class Line:
     def __init__(self, ingest: Any) -> None:
         self.ingest = ingest
         self.wakeup, self.stopping = Wakeup(), asyncio.Event()
-        reservations = Reservations(self.wakeup)
+        self.reservations = Reservations(self.wakeup, self.stopping)
         outbox = Outbox(ingest.database, ingest.tables.outbox)
-        self.store = Store(ingest.database, ingest.tables, outbox, reservations=reservations)
+        self.store = Store(ingest.database, ingest.tables, outbox, reservations=self.reservations)
         snapshot: Any = Fixed(ingest.config)
         self.leases = Leases(
-            ingest.queue, ingest.settlements, snapshot, self.wakeup, self.stopping, reservations=reservations
+            ingest.queue,
+            ingest.settlements,
+            snapshot,
+            self.wakeup,
+            self.stopping,
+            reservations=self.reservations,
+            gathered=GatheredStore(ingest.database, ingest.tables),
         )
 
     @asynccontextmanager
     async def waiting(self, most: int = 100, seconds: int = 60) -> AsyncIterator["asyncio.Task[Lease | None]"]:
         """A worker that waits, and has seen that the queue is empty."""
-        asked = asyncio.create_task(self.leases.lease(most, seconds, 20.0))
-        await eventually(lambda: not self.wakeup.has_queued)
+        asked = asyncio.create_task(self.leases.lease(most, seconds, 20.0, may_be_short=True))
+        await eventually(lambda: not self.wakeup.may_wait)
         yield asked
 
     async def commit(self, *bodies: object) -> int:
@@ -101,7 +109,7 @@ async def test_without_a_worker_records_wait_in_the_queue(line: Line) -> None:
 async def test_what_waits_is_claimed_before_anything_is_leased_as_it_is_stored(line: Line) -> None:
     async with line.waiting() as asked:
         await line.ingest.commit({"id": "by another replica"})
-        line.wakeup.has_queued = True  # as its announcement says, which wakes the worker a moment later
+        line.wakeup.queue()  # as its announcement says, which wakes the worker a moment later
         assert await line.commit({"id": "0"}) == 0
         assert ids(await asked) == ["by another replica", "0"]
 
@@ -148,36 +156,74 @@ async def test_a_lease_that_nobody_was_given_ends_and_its_records_come_again(lin
         assert await line.ingest.settle_all(lease) == []
 
 
-async def test_a_lease_that_was_wanted_late_is_given_more_time(line: Line) -> None:
-    async with line.waiting(seconds=1) as asked:
-        await line.store.commit([delivery({"id": "0"}, line.ingest.config)], entries_of_group)
+async def gathered(line: Line, *bodies: object, most: int = 100, seconds: int = 60) -> None:
+    """Stores records under a lease that nobody is there to get."""
+    async with line.waiting(most, seconds) as asked:
+        await line.store.commit([delivery(body, line.ingest.config) for body in bodies], entries_of_group)
         asked.cancel()
-    await asyncio.sleep(0)
-    await eventually(lambda: _age(line) > 0.5)
+    assert line.reservations.is_gathering
+
+
+async def test_a_lease_with_little_time_left_is_released_and_claimed(line: Line) -> None:
+    await gathered(line, {"id": "0"})
+    await line.ingest.sql("UPDATE {cache} SET available_at = :soon", soon="2020-01-01 00:00:00.000000")
+    (gathering,) = line.reservations._gathering
+    gathering.expires_at = datetime(2020, 1, 1)
     lease = await line.leases.lease(10, 60, 0)
-    assert (ids(lease), lease and lease.seconds) == (["0"], 60)
+    assert (ids(lease), lease and lease.seconds, lease and lease.token != gathering.token) == (["0"], 60, True)
+
+
+async def test_a_worker_that_asks_for_less_than_has_gathered_gets_no_more(line: Line) -> None:
+    await gathered(line, *({"id": str(number)} for number in range(5)))
+    first = await line.leases.lease(3, 60, 0)
+    assert ids(first) == ["0", "1", "2"]
+    assert first is not None
+    await line.leases.settle(first.token, [Settlement(one.id, 1, Outcome.SYNCED) for one in first.records])
+    assert ids(await line.leases.lease(3, 60, 2)) == ["3", "4"]
+
+
+async def test_a_group_that_failed_may_come_later_so_its_lease_is_not_handed_over(line: Line) -> None:
+    await gathered(line, {"id": "0"})
+    (gathering,) = line.reservations._gathering
+    gathering.is_unsure = True
+    lease = await line.leases.lease(10, 60, 0)
+    assert lease is not None
+    assert (ids(lease), lease.token != gathering.token, lease.records[0].attempts) == (["0"], True, 1)
+
+
+async def test_a_lease_whose_groups_came_to_nothing_keeps_nobody_waiting(line: Line) -> None:
+    async with line.waiting() as asked:
+        await line.commit({"id": "0"})
+        await asked
+    await gathered(line, {"id": "0"})
+    await gathered(line, {"id": "1"})
+    assert ids(await line.leases.lease(10, 60, 0.5)) == ["1"]
+
+
+async def test_what_nobody_comes_for_goes_into_the_queue(line: Line) -> None:
+    await gathered(line, {"id": "0"}, seconds=2)
+    releasing = asyncio.create_task(line.leases.release_unwanted())
+    await eventually(lambda: not line.reservations.is_gathering)
+    releasing.cancel()
+    await asyncio.wait({releasing})
+    lease = await line.ingest.lease()
+    assert (ids(lease), lease.records[0].attempts) == (["0"], 1)
+
+
+async def test_what_was_not_handed_over_when_ingest_stops_goes_into_the_queue(line: Line) -> None:
+    await gathered(line, {"id": "0"}, {"id": "1"})
+    await line.leases.release()
     row = await line.row()
-    assert lease is not None
-    assert (str(row.available_at) > str(lease.expires_at), row.lease_token) == (True, lease.token)
-    assert await line.ingest.settle_all(lease) == []
+    assert (row.lease_token, row.attempts, row.lease_crc) == (None, 0, None)
+    assert ids(await line.ingest.lease()) == ["0", "1"]
 
 
-def _age(line: Line) -> float:
-    reservations: Any = line.leases._reservations
-    (gathering,) = reservations._gathering
-    return float(reservations._clock() - gathering.began)
-
-
-async def test_a_lease_that_has_ended_before_it_was_handed_over_is_claimed(line: Line) -> None:
-    async with line.waiting(seconds=1) as asked:
-        await line.store.commit([delivery({"id": "0"}, line.ingest.config)], entries_of_group)
-        asked.cancel()
-    await line.ingest.end_leases()
-    await eventually(lambda: _age(line) > 0.5)
-    lease = await line.leases.lease(10, 60, 3.0)
-    assert ids(lease) == ["0"]
-    assert lease is not None
-    assert lease.records[0].attempts == 2
+async def test_a_caller_that_takes_no_short_leases_gets_none(line: Line) -> None:
+    asked = asyncio.create_task(line.leases.lease(10, 60, 20.0))
+    await eventually(lambda: not line.wakeup.may_wait)
+    assert await line.commit({"id": "0"}) == 0
+    lease = await asked
+    assert (ids(lease), lease and lease.seconds) == (["0"], 60)
 
 
 async def test_when_ingest_stops_what_is_leased_is_handed_over_first(line: Line) -> None:
@@ -192,16 +238,25 @@ async def test_when_ingest_stops_what_is_leased_is_handed_over_first(line: Line)
 
 
 @pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
-async def test_what_another_application_writes_under_it_is_seen_when_it_is_settled(line: Line) -> None:
+async def test_what_another_application_has_written_meanwhile_is_a_state_of_its_own(line: Line) -> None:
+    await gathered(line, {"id": "0"}, {"id": "1"})
+    overwritten = "UPDATE {cache} SET data_json = :data, sync_status = 'pending' WHERE external_id = '0'"
+    await line.ingest.sql(overwritten, data='{"id": "0", "php": 1}')
+    lease = await line.leases.lease(10, 60, 0)
+    assert lease is not None
+    states = [(record.data, record.revision, bool(record.delivery_id)) for record in lease.records]
+    assert states == [(b'{"id": "0", "php": 1}', 2, False), (b'{"id": "1"}', 1, True)]
+
+
+@pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
+async def test_what_another_application_writes_after_that_is_seen_when_it_is_settled(line: Line) -> None:
     async with line.waiting() as asked:
         await line.commit({"id": "0"})
-        overwritten = "UPDATE {cache} SET data_json = :data, sync_status = 'pending'"
-        await line.ingest.sql(overwritten, data='{"id": "0", "php": 1}')
         lease = await asked
     assert lease is not None
+    await line.ingest.sql("UPDATE {cache} SET data_json = :data", data='{"id": "0", "php": 1}')
     assert await line.ingest.settle_all(lease) == [lease.records[0].id]
-    again = await line.ingest.lease()
-    assert [(record.data, record.revision) for record in again.records] == [(b'{"id": "0", "php": 1}', 2)]
+    assert [record.revision for record in (await line.ingest.lease()).records] == [2]
 
 
 async def test_settling_by_parts_holds_for_each(line: Line) -> None:

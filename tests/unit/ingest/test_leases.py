@@ -32,7 +32,7 @@ class Pending:
         self.records -= count
         self.given += 1
         record = Leased(1, 1, 1, "x", 1, b"{}", "", "", b"", 1)
-        return Lease(f"lease {self.given}", (record,) * count, datetime(2025, 1, 1))
+        return Lease(f"lease {self.given}", (record,) * count, datetime(2025, 1, 1), is_last=count < most)
 
     async def settle(self, token: str, settlements: Any) -> list[int]:
         return []
@@ -45,7 +45,7 @@ class Bench:
         self.pending, self.wakeup = Pending(), Wakeup()
         store: Any = self.pending
         self.pressure = Pressure()
-        self.leases = Leases(store, store, store, self.wakeup, asyncio.Event(), self.pressure)
+        self.leases = Leases(store, store, store, self.wakeup, asyncio.Event(), self.pressure, gathered=store)
 
     def arrive(self, records: int) -> None:
         self.pending.records += records

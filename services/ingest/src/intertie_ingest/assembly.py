@@ -27,6 +27,7 @@ from intertie_ingest.backlog_store import BacklogStore
 from intertie_ingest.browse_store import BrowseStore
 from intertie_ingest.cache_walk_store import CacheWalk
 from intertie_ingest.clients import AuditClient, FeedClient
+from intertie_ingest.gathered_store import GatheredStore
 from intertie_ingest.greetings import Greetings
 from intertie_ingest.leases import Leases
 from intertie_ingest.migrations import MIGRATIONS
@@ -82,7 +83,7 @@ def assemble(
         settings.ingest_rejection_rows,
     )
     limits = Limits(settings.ingest_commit_groups, settings.ingest_waiting_groups, settings.ingest_max_body_bytes)
-    reservations = Reservations(wakeup)
+    reservations = Reservations(wakeup, server.stopping)
     store = Store(database, tables, outbox, settings.ingest_commit_seconds, reservations)
     turnstile = Turnstile(
         Allowances(
@@ -114,8 +115,16 @@ def assemble(
         pressure,
     )
     queue = QueueStore(database, tables, outbox, _crashed(snapshot))
-    settlements = SettlementStore(database, tables)
-    leases = Leases(queue, settlements, snapshot, wakeup, server.stopping, pressure, reservations)
+    leases = Leases(
+        queue,
+        SettlementStore(database, tables),
+        snapshot,
+        wakeup,
+        server.stopping,
+        pressure,
+        reservations,
+        gathered=GatheredStore(database, tables),
+    )
 
     browse, cache = BrowseStore(database, tables), CacheWalk(database, tables)
     set_aside = SetAsideStore(database, tables, outbox)
@@ -138,6 +147,7 @@ def assemble(
     server.run_in_background("handshakes", _once_ready(schema, greetings.run))
     retention = Retention(RetentionStore(database, tables), settings.ingest_body_days, settings.ingest_delivery_days)
     server.run_in_background("retention", _once_ready(schema, retention.run))
+    server.run_in_background("unwanted leases", _once_ready(schema, leases.release_unwanted))
     server.run_in_background("held records", _once_ready(schema, _once_ready(snapshot.check, leases.release_held)))
     if PAGE.is_shown:
         metrics.watch_snapshot(lambda: snapshot.confirmed_at)
@@ -152,6 +162,7 @@ def assemble(
     # After the last call and before the database is closed: what was refused last is told of too.
     server.resources.push_async_callback(rejections.flush, is_last=True)
     server.resources.push_async_callback(greetings.flush, is_last=True)
+    server.resources.push_async_callback(leases.release)
 
 
 def _crashed(snapshot: Snapshot) -> Callable[[Leased], bytes]:

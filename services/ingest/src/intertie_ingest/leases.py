@@ -12,10 +12,12 @@ import asyncio
 import math
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from contextlib import nullcontext
 
 import structlog
 
+from intertie_chassis.errors import IntertieError
+from intertie_ingest.gathered_store import GatheredStore
 from intertie_ingest.model import Lease, Settlement
 from intertie_ingest.pressure import Pressure
 from intertie_ingest.queue_store import QueueStore
@@ -36,6 +38,8 @@ _PAUSE_OF_WORK = 1.5
 _BURST_SECONDS = 0.5
 """From batch to batch in a burst of deliveries: with batches of 200 at least 400 records a second are mapped."""
 
+_UNWANTED_SHARE = 0.3
+"""Of the time of a lease under which records were stored: after that nobody will come for it."""
 _RELEASE_SECONDS = 30.0
 
 _log = structlog.get_logger()
@@ -53,9 +57,12 @@ class Leases:
         stopping: asyncio.Event,
         pressure: Pressure | None = None,
         reservations: Reservations | None = None,
+        *,
+        gathered: GatheredStore,
     ) -> None:
         """`reservations` are the leases under which records are stored while somebody waits here."""
         self._store = store
+        self._gathered = gathered
         self._settlements = settlements
         self._snapshot = snapshot
         self._wakeup = wakeup
@@ -63,7 +70,7 @@ class Leases:
         self._pressure = pressure or Pressure()
         self._reservations = reservations or Reservations(wakeup)
         self._leased_at = self._claimed_at = -math.inf
-        self._claims_first = False
+        self._claims_first = self._was_last = False
         # One claim at a time in this process: woken together, waiters would only meet each other's locks.
         self._turn = asyncio.Lock()
         self._solo_first = False
@@ -74,13 +81,15 @@ class Leases:
         self._small_at = 0
         self._small_until = 0.0
 
-    async def lease(self, most: int, seconds: int, wait: float) -> Lease | None:
+    async def lease(self, most: int, seconds: int, wait: float, *, may_be_short: bool = False) -> Lease | None:
         """Leases up to `most` records; waits at most `wait` seconds for some. None when there are none.
+
+        `may_be_short`: it may last for less than `seconds`, as `Lease.seconds` says.
 
         Raises NoSnapshot, Unavailable.
         """
         until = time.monotonic() + wait
-        with self._reservations.taker(most, seconds):
+        with self._reservations.taker(most, seconds) if may_be_short else nullcontext():
             while True:
                 rung = self._wakeup.listen()
                 held = self._held_back(most)
@@ -113,49 +122,77 @@ class Leases:
             # By turns, so that neither what comes in nor what waits keeps the other waiting.
             self._claims_first = not self._claims_first
             lease = await self._claimed(most, seconds, active) if self._claims_first else None
-            lease = lease or await self._gathered(seconds)
-            if lease is None and not self._claims_first:
-                lease = await self._claimed(most, seconds, active)
+            lease = lease or await self._handed_over(most)
+            lease = lease or await self._claimed(most, seconds, active)
             if lease is not None:
                 self._leased_at = time.monotonic()
-                if not self._wakeup.has_queued and len(lease.records) < most:
+                is_small = not self._wakeup.may_wait and len(lease.records) < most
+                if is_small and not self._reservations.is_gathering:
                     self._small, self._small_at, self._small_since = lease.token, announced, self._leased_at
                     self._small_until = self._small_since + _LONGEST_HOLD_SECONDS
             return lease
 
-    async def _gathered(self, seconds: int) -> Lease | None:
+    async def _handed_over(self, most: int) -> Lease | None:
         """What was stored under a lease."""
-        async with self._reservations.taking() as taken:
-            if taken is None:
-                return None
-            gathering, left = taken
-            lease = await self._store.gathered(gathering, int(left))
-            if lease is None or left >= gathering.seconds / 2:
-                return lease
-            if await self._store.extend([lease.token], seconds):
-                return None  # nobody wanted it for so long that it has ended: what is in it is claimed
-            return replace(lease, seconds=seconds)
+        while True:
+            async with self._reservations.taking() as gathering:
+                if gathering is None:
+                    return None
+                lease = None if gathering.is_unsure else await self._gathered.lease(gathering, most)
+                if lease is None:
+                    self._wakeup.queue()
+                    await self._gathered.release(gathering)
+                elif lease.records:
+                    return lease
 
     async def _claimed(self, most: int, seconds: int, active: Collection[int]) -> Lease | None:
         """What waits in the queue, if something may wait there."""
         now = time.monotonic()
-        if not self._wakeup.has_queued and now < self._claimed_at + LOOK_SECONDS:
+        if not self._wakeup.may_wait and now < self._claimed_at + LOOK_SECONDS:
             return None
-        self._claimed_at, self._wakeup.has_queued = now, False
+        self._claimed_at, mark = now, self._wakeup.mark()
+        if self._was_last:
+            # Probably this claim takes the last too. So what comes from now on is leased as it is stored, or under load
+            # there would be something new in the queue behind each claim.
+            self._wakeup.took(mark)
+        self._was_last = False
         try:
             fresh, solo = await self._store.lanes()
             if not fresh and not solo:
+                self._wakeup.took(mark)
+                self._was_last = True
                 return None
             # Turn and turn about, so that neither a row of poison nor a backlog keeps the other lane waiting.
             self._solo_first = solo and not (fresh and self._solo_first)
             lease = await self._store.lease(most, seconds, active, solo_first=self._solo_first)
         except BaseException:
-            self._wakeup.has_queued = True
+            self._wakeup.queue()
             raise
-        # A full batch, and one of the lane of suspects, may leave others behind.
-        if solo or lease is None or len(lease.records) >= most:
-            self._wakeup.has_queued = True
+        self._was_last = not solo and lease is not None and lease.is_last
+        if self._was_last:
+            self._wakeup.took(mark)
+        else:
+            self._wakeup.queue()
         return lease
+
+    async def release_unwanted(self) -> None:
+        """Puts what was stored under leases that nobody comes for into the queue, for ever; for `run_in_background`."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            await self._release(_UNWANTED_SHARE)
+
+    async def release(self) -> None:
+        """Puts all that was stored under leases that were not handed over into the queue, when ingest stops."""
+        try:
+            await self._release(0.0)
+        except IntertieError as error:
+            _log.warning("records wait for the end of their leases", cause=error.message)
+
+    async def _release(self, share: float) -> None:
+        async with self._turn:
+            for gathering in self._reservations.forget(share):
+                self._wakeup.queue()
+                await self._gathered.release(gathering)
 
     async def settle(self, token: str, settlements: Sequence[Settlement]) -> list[int]:
         """Takes back what became of leased records; gives the numbers of those that did not hold.

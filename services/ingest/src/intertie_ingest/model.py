@@ -276,6 +276,8 @@ class Lease:
     expires_at: datetime
     #: for so many seconds, at least, from when it was given
     seconds: int = 60
+    #: whether the queue surely had nothing else when it was claimed
+    is_last: bool = False
 
 
 class Outcome(StrEnum):

@@ -30,7 +30,10 @@ class QueueService(queue_pb2_grpc.RecordQueueServicer):
             # Records leased for a caller that no longer listens would lie until their lease ends.
             wait = min(wait, max(0.0, remaining - _ANSWER_SECONDS))
         lease = await self._leases.lease(
-            queue_convert.most_records(request), queue_convert.lease_seconds(request), wait
+            queue_convert.most_records(request),
+            queue_convert.lease_seconds(request),
+            wait,
+            may_be_short=request.may_be_short,
         )
         return queue_convert.lease_response(lease)
 

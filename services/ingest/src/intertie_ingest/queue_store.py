@@ -8,7 +8,7 @@ are not set aside with it.
 
 import functools
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -20,10 +20,8 @@ from intertie_chassis.database import Database
 from intertie_chassis.ids import new_ulid
 from intertie_chassis.outbox import Outbox
 from intertie_ingest.cache_store import CacheRows
-from intertie_ingest.gathered_store import GatheredStore
 from intertie_ingest.migrations.first_tables import CLAIM_INDEX
 from intertie_ingest.model import Ending, Lease, Leased, RecordReason, Status
-from intertie_ingest.reservations import Gathering
 from intertie_ingest.tables import Tables
 
 MOST_CRASHES = 3
@@ -59,7 +57,6 @@ class QueueStore:
         self._look = select(*(exists(self._available(is_solo).with_only_columns(one)) for is_solo in (False, True)))
         self._sign = update(self._cache).where(self._cache.c.id == bindparam("row")).values(digest=bindparam("written"))
         self._lock_fresh, self._lock_solo = self._locked(is_solo=False), self._locked(is_solo=True)
-        self._gathered = GatheredStore(database, tables)
 
     async def lanes(self) -> tuple[bool, bool]:
         """Whether a record is available in the fresh and in the solo lane; a cheap look that locks nothing.
@@ -88,14 +85,11 @@ class QueueStore:
                     break
         return None
 
-    async def gathered(self, gathering: Gathering, seconds: int) -> Lease | None:
-        """The records that were stored under a lease (`GatheredStore`). Raises Unavailable."""
-        return await self._gathered.lease(gathering, seconds)
-
     async def _claim_fresh(
         self, most: int, seconds: int, active: Collection[int], connection: AsyncConnection
     ) -> Claim:
         rows = (await connection.execute(self._lock_fresh, {"most": most})).all()
+        is_full = len(rows) >= most
         held = await self._hold(connection, [row for row in rows if row.mapping_id not in active])
         rows = [row for row in rows if row.mapping_id in active]
         died = [row.id for row in rows if row.lease_token is not None]
@@ -104,7 +98,8 @@ class QueueStore:
         fresh = [row for row in rows if row.lease_token is None]
         if not fresh:
             return Claim(None, bool(died) or held)
-        return Claim(await self._take(connection, fresh, seconds, await self._owned(connection, fresh)), False)
+        lease = await self._take(connection, fresh, seconds, await self._owned(connection, fresh))
+        return Claim(replace(lease, is_last=not (is_full or died)), False)
 
     async def _claim_solo(self, most: int, seconds: int, active: Collection[int], connection: AsyncConnection) -> Claim:
         row = (await connection.execute(self._lock_solo, {"most": 1})).first()

@@ -1,11 +1,11 @@
 """Records that are leased as they are stored: where a worker waits and nothing else does, they are its batch already.
 
-A claim locks rows, reads them, and writes each once more into the index that is the queue's order: a third of what a
-record costs the database behind its acceptance. Here new rows are written under a lease that still gathers, and one
-look, which locks nothing, hands it over. Only the token is kept in memory; which records there are the look finds.
+A claim locks rows, reads them, and writes each once more into the index that is the queue's order. Here rows are
+written under a lease that still gathers, and one look, which locks nothing, hands it over. Only the token is kept in
+memory; which records there are the look finds. What cannot be handed over is released into the queue.
 
 Nobody has the lease of a process that dies before it has handed it over, so it is a short one. While anything waits in
-the queue nothing is leased so: what is there is claimed first.
+the queue nothing is leased so.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ from intertie_chassis.ids import new_ulid
 from intertie_ingest.wakeup import Wakeup
 
 _LONGEST_SECONDS = 10
-_GATHERING = 0.8
-"""Of a lease's time: with less left no group joins it. What is handed over must have time to be worked on."""
+_GATHERING_SHARE = 0.2
+"""Of a lease's time: so long groups join it. What is handed over must have time to be worked on."""
 _MOST_GATHERING = 3
 _BUSY_SECONDS = 0.5
 """Who waited so recently is working, and will be back."""
 _LATE_SECONDS = 0.25
-"""How long a lease waits for groups on their way. One that comes later is found when the lease has ended."""
+"""How long a look waits for groups on their way; after that their lease is for another look."""
 
 
 class Gathering:
@@ -37,7 +37,9 @@ class Gathering:
         self.seconds = seconds
         #: by the database's clock; each record has its place in the microseconds behind it
         self.expires_at = now + timedelta(seconds=seconds)
-        self.began = began
+        self.is_unsure = False
+        """Whether a group failed, so that its records may still come when all others are there."""
+        self._began = began
         self._most = most
         self._records = 0
         self._groups = 0
@@ -49,6 +51,11 @@ class Gathering:
         """How far behind `expires_at` its records may stand."""
         return timedelta(microseconds=self._records)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no group is on its way."""
+        return not self._groups
+
     @contextmanager
     def joined(self, records: int) -> Iterator[datetime]:
         """While the block runs, a group of so many records is on its way; gives the place of the first."""
@@ -58,21 +65,25 @@ class Gathering:
         self._idle.clear()
         try:
             yield place
+        except BaseException:
+            self.is_unsure = True
+            raise
         finally:
             self._groups -= 1
             if not self._groups:
                 self._idle.set()
 
-    def left(self, now: float) -> float:
-        """Seconds until it ends."""
-        return self.began + self.seconds - now
-
-    def has_room(self, records: int) -> bool:
+    def has_room(self, records: int, now: float) -> bool:
         """Whether so many records more may join."""
-        return self._records + records <= self._most
+        return self._records + records <= self._most and not self.has_gathered_for(_GATHERING_SHARE, now)
 
-    async def settled(self) -> None:
-        """Returns when no group is on its way, or one takes long."""
+    def has_gathered_for(self, share: float, now: float) -> bool:
+        """Whether such a share of its time has passed."""
+        return now > self._began + share * self.seconds
+
+    async def settle(self) -> None:
+        """Lets no further group join, and waits for those on their way, but not for long."""
+        self._most = 0
         try:
             async with asyncio.timeout(_LATE_SECONDS):
                 await self._idle.wait()
@@ -83,14 +94,27 @@ class Gathering:
 class Reservations:
     """Whether what is stored may be leased at once, and the leases that gather."""
 
-    def __init__(self, wakeup: Wakeup, clock: Callable[[], float] = time.monotonic) -> None:
-        """`wakeup` knows whether something waits; `clock` is in seconds and never goes back."""
+    def __init__(
+        self,
+        wakeup: Wakeup,
+        stopping: asyncio.Event | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`wakeup` knows whether something waits; from `stopping` on nothing is leased; `clock` is in seconds and never
+        goes back.
+        """
         self._wakeup = wakeup
+        self._stopping = stopping or asyncio.Event()
         self._clock = clock
         self._takers = 0
         self._taken_at = -math.inf
         self._most = self._seconds = 0
         self._gathering: deque[Gathering] = deque()
+
+    @property
+    def is_gathering(self) -> bool:
+        """Whether there is a lease to hand over."""
+        return bool(self._gathering)
 
     @contextmanager
     def taker(self, most: int, seconds: int) -> Iterator[None]:
@@ -108,10 +132,10 @@ class Reservations:
 
         `now` is the database's time.
         """
-        if self._wakeup.has_queued or not 0 < records <= self._most or not self._is_wanted():
+        if self._wakeup.may_wait or not 0 < records <= self._most or not self._is_wanted():
             return None
         last = self._gathering[-1] if self._gathering else None
-        if last is not None and last.has_room(records) and last.left(self._clock()) > _GATHERING * last.seconds:
+        if last is not None and last.has_room(records, self._clock()):
             return last
         if len(self._gathering) >= _MOST_GATHERING:
             return None
@@ -120,21 +144,32 @@ class Reservations:
         return last
 
     @asynccontextmanager
-    async def taking(self) -> AsyncIterator[tuple[Gathering, float] | None]:
-        """The lease that began first, and what is left of its seconds; None when there is none.
+    async def taking(self) -> AsyncIterator[Gathering | None]:
+        """The first lease of which no group is on its way; None when there is none. One block at a time.
 
-        It is handed over in the block. Should that fail, it is the next one's.
+        It is handed over, or released, in the block. Should that fail, it is the next one's.
         """
-        if not self._gathering:
+        first = next((one for one in self._gathering if one.is_idle), None)
+        if first is None and self._gathering:
+            first = self._gathering[0]
+            await first.settle()
+        if first is None or not first.is_idle:
             yield None
             return
-        first = self._gathering.popleft()
+        self._gathering.remove(first)
         try:
-            await first.settled()
-            yield first, first.left(self._clock())
+            yield first
         except BaseException:
             self._gathering.appendleft(first)
             raise
 
+    def forget(self, share: float = 0.0) -> list[Gathering]:
+        """Gives up the leases that have gathered for such a share of their time; they are to be released."""
+        now = self._clock()
+        old = [one for one in self._gathering if one.has_gathered_for(share, now) or not share]
+        for one in old:
+            self._gathering.remove(one)
+        return old
+
     def _is_wanted(self) -> bool:
-        return self._takers > 0 or self._clock() < self._taken_at + _BUSY_SECONDS
+        return not self._stopping.is_set() and (self._takers > 0 or self._clock() < self._taken_at + _BUSY_SECONDS)

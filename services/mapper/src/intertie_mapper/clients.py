@@ -24,7 +24,10 @@ class IngestQueue:
     async def lease(self, most: int, lease_seconds: int, wait_milliseconds: int) -> Lease | None:
         """Records under a lease; None when there were none for so long. Raises Unavailable."""
         request = queue_pb2.LeaseRecordsRequest(
-            max_records=most, lease_seconds=lease_seconds, wait_milliseconds=wait_milliseconds
+            max_records=most,
+            lease_seconds=lease_seconds,
+            wait_milliseconds=wait_milliseconds,
+            may_be_short=True,
         )
         return convert.lease(await self._stub.LeaseRecords(request, timeout=wait_milliseconds / 1000 + 10))
 

@@ -17,6 +17,11 @@ class HeldLeases:
         self._until: dict[str, float] = {}
         self._due: dict[str, float] = {}
 
+    @property
+    def usual_seconds(self) -> float:
+        """For how long a lease is surely its holder's that was given for as long as was asked for."""
+        return self._seconds * _SURE
+
     def due(self, now: float) -> list[str]:
         """The leases in work that should be renewed."""
         return [token for token, at in self._due.items() if at <= now]

@@ -22,8 +22,8 @@ _WAIT_MILLISECONDS = 15_000
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 2.0
 _LAST_BATCH_SECONDS = 8.0
-_SHORT_LEASE_SECONDS = 8
-"""Ingest may give a lease for so short, whatever it was asked for."""
+_SHORT_LEASE_SECONDS = 4
+"""Leases of ingest may be nearly as short, whatever was asked for."""
 
 
 class Queue(Protocol):
@@ -134,9 +134,11 @@ class Worker:
         return endings, time.monotonic(), await self._settle(lease.token, endings)
 
     async def _settle(self, token: str, endings: Sequence[Ending]) -> Sequence[int]:
-        """Settle while the lease is held; after that the records come again, and their links tell."""
-        pause = _FIRST_PAUSE
-        while endings and self._is_held(token):
+        """Settle while the lease is held, and for as long as one usually is: a lease that is another's by now tells of
+        itself. After that the records come again, and their links tell.
+        """
+        pause, until = _FIRST_PAUSE, time.monotonic() + self._held.usual_seconds
+        while endings and (self._is_held(token) or time.monotonic() < until):
             try:
                 return await self._queue.settle(token, endings)
             except IntertieError as error:

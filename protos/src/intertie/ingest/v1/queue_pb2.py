@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from intertie.api.v1 import options_pb2 as intertie_dot_api_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eintertie/ingest/v1/queue.proto\x12\x12intertie.ingest.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dintertie/api/v1/options.proto\"\x9d\x02\n\x0cLeasedRecord\x12\x10\n\x02id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x17\n\tsystem_id\x18\x02 \x01(\rB\x04\xe2\x41\x01\x03\x12\x18\n\nmapping_id\x18\x03 \x01(\rB\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x65xternal_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x05 \x01(\rB\x04\xe2\x41\x01\x03\x12\x16\n\x04\x64\x61ta\x18\x06 \x01(\x0c\x42\x08\xe2\x41\x01\x03\xf0\xe0\x18\x01\x12\x19\n\x0bversion_key\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x64\x65livery_id\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x64igest\x18\t \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12\x16\n\x08\x61ttempts\x18\n \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x19\n\x0btraceparent\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\"n\n\x13LeaseRecordsRequest\x12\x19\n\x0bmax_records\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x1b\n\rlease_seconds\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x1f\n\x11wait_milliseconds\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\"\xbd\x01\n\x14LeaseRecordsResponse\x12\x19\n\x0blease_token\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x37\n\x07records\x18\x02 \x03(\x0b\x32 .intertie.ingest.v1.LeasedRecordB\x04\xe2\x41\x01\x03\x12\x34\n\nexpires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1b\n\rlease_seconds\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03\"\x9a\x03\n\nSettlement\x12\x10\n\x02id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x16\n\x08revision\x18\x02 \x01(\rB\x04\xe2\x41\x01\x02\x12=\n\x07outcome\x18\x03 \x01(\x0e\x32&.intertie.ingest.v1.Settlement.OutcomeB\x04\xe2\x41\x01\x02\x12\x1b\n\tlocal_key\x18\x04 \x01(\x0c\x42\x08\xe2\x41\x01\x01\xf0\xe0\x18\x01\x12\x16\n\x08local_id\x18\x05 \x01(\rB\x04\xe2\x41\x01\x01\x12\x1b\n\rretry_seconds\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x14\n\x06reason\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x13\n\x05\x66ield\x18\x08 \x01(\tB\x04\xe2\x41\x01\x01\x12\x15\n\x07message\x18\t \x01(\tB\x04\xe2\x41\x01\x01\x12\x15\n\x07untried\x18\n \x01(\x08\x42\x04\xe2\x41\x01\x01\"x\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x12\n\x0eOUTCOME_SYNCED\x10\x01\x12\x11\n\rOUTCOME_RETRY\x10\x02\x12\x15\n\x11OUTCOME_SET_ASIDE\x10\x03\x12\x16\n\x12OUTCOME_SUPERSEDED\x10\x04\"l\n\x14SettleRecordsRequest\x12\x19\n\x0blease_token\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x39\n\x0bsettlements\x18\x02 \x03(\x0b\x32\x1e.intertie.ingest.v1.SettlementB\x04\xe2\x41\x01\x02\"0\n\x15SettleRecordsResponse\x12\x17\n\tstale_ids\x18\x01 \x03(\x03\x42\x04\xe2\x41\x01\x03\"N\n\x13\x45xtendLeasesRequest\x12\x1a\n\x0clease_tokens\x18\x01 \x03(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\rlease_seconds\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\"1\n\x14\x45xtendLeasesResponse\x12\x19\n\x0blost_tokens\x18\x01 \x03(\tB\x04\xe2\x41\x01\x03\"/\n\x16\x41nnounceRecordsRequest\x12\x15\n\x07records\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\"\x19\n\x17\x41nnounceRecordsResponse2\xe7\x03\n\x0bRecordQueue\x12r\n\x0cLeaseRecords\x12\'.intertie.ingest.v1.LeaseRecordsRequest\x1a(.intertie.ingest.v1.LeaseRecordsResponse\"\x0f\xea\xe0\x18\x0b\n\x01\x05\x12\x06mapper\x12u\n\rSettleRecords\x12(.intertie.ingest.v1.SettleRecordsRequest\x1a).intertie.ingest.v1.SettleRecordsResponse\"\x0f\xea\xe0\x18\x0b\n\x01\x05\x12\x06mapper\x12y\n\x0f\x41nnounceRecords\x12*.intertie.ingest.v1.AnnounceRecordsRequest\x1a+.intertie.ingest.v1.AnnounceRecordsResponse\"\r\xea\xe0\x18\t\n\x01\x05\x12\x04pull\x12r\n\x0c\x45xtendLeases\x12\'.intertie.ingest.v1.ExtendLeasesRequest\x1a(.intertie.ingest.v1.ExtendLeasesResponse\"\x0f\xea\xe0\x18\x0b\n\x01\x05\x12\x06mapperb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eintertie/ingest/v1/queue.proto\x12\x12intertie.ingest.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dintertie/api/v1/options.proto\"\x9d\x02\n\x0cLeasedRecord\x12\x10\n\x02id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x17\n\tsystem_id\x18\x02 \x01(\rB\x04\xe2\x41\x01\x03\x12\x18\n\nmapping_id\x18\x03 \x01(\rB\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x65xternal_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\x05 \x01(\rB\x04\xe2\x41\x01\x03\x12\x16\n\x04\x64\x61ta\x18\x06 \x01(\x0c\x42\x08\xe2\x41\x01\x03\xf0\xe0\x18\x01\x12\x19\n\x0bversion_key\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x64\x65livery_id\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x64igest\x18\t \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12\x16\n\x08\x61ttempts\x18\n \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x19\n\x0btraceparent\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\"\x8a\x01\n\x13LeaseRecordsRequest\x12\x19\n\x0bmax_records\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x1b\n\rlease_seconds\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x1f\n\x11wait_milliseconds\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x1a\n\x0cmay_be_short\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\xbd\x01\n\x14LeaseRecordsResponse\x12\x19\n\x0blease_token\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x37\n\x07records\x18\x02 \x03(\x0b\x32 .intertie.ingest.v1.LeasedRecordB\x04\xe2\x41\x01\x03\x12\x34\n\nexpires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1b\n\rlease_seconds\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03\"\x9a\x03\n\nSettlement\x12\x10\n\x02id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x16\n\x08revision\x18\x02 \x01(\rB\x04\xe2\x41\x01\x02\x12=\n\x07outcome\x18\x03 \x01(\x0e\x32&.intertie.ingest.v1.Settlement.OutcomeB\x04\xe2\x41\x01\x02\x12\x1b\n\tlocal_key\x18\x04 \x01(\x0c\x42\x08\xe2\x41\x01\x01\xf0\xe0\x18\x01\x12\x16\n\x08local_id\x18\x05 \x01(\rB\x04\xe2\x41\x01\x01\x12\x1b\n\rretry_seconds\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x14\n\x06reason\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x13\n\x05\x66ield\x18\x08 \x01(\tB\x04\xe2\x41\x01\x01\x12\x15\n\x07message\x18\t \x01(\tB\x04\xe2\x41\x01\x01\x12\x15\n\x07untried\x18\n \x01(\x08\x42\x04\xe2\x41\x01\x01\"x\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x12\n\x0eOUTCOME_SYNCED\x10\x01\x12\x11\n\rOUTCOME_RETRY\x10\x02\x12\x15\n\x11OUTCOME_SET_ASIDE\x10\x03\x12\x16\n\x12OUTCOME_SUPERSEDED\x10\x04\"l\n\x14SettleRecordsRequest\x12\x19\n\x0blease_token\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x39\n\x0bsettlements\x18\x02 \x03(\x0b\x32\x1e.intertie.ingest.v1.SettlementB\x04\xe2\x41\x01\x02\"0\n\x15SettleRecordsResponse\x12\x17\n\tstale_ids\x18\x01 \x03(\x03\x42\x04\xe2\x41\x01\x03\"N\n\x13\x45xtendLeasesRequest\x12\x1a\n\x0clease_tokens\x18\x01 \x03(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\rlease_seconds\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\"1\n\x14\x45xtendLeasesResponse\x12\x19\n\x0blost_tokens\x18\x01 \x03(\tB\x04\xe2\x41\x01\x03\"/\n\x16\x41nnounceRecordsRequest\x12\x15\n\x07records\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\"\x19\n\x17\x41nnounceRecordsResponse2\xe7\x03\n\x0bRecordQueue\x12r\n\x0cLeaseRecords\x12\'.intertie.ingest.v1.LeaseRecordsRequest\x1a(.intertie.ingest.v1.LeaseRecordsResponse\"\x0f\xea\xe0\x18\x0b\n\x01\x05\x12\x06mapper\x12u\n\rSettleRecords\x12(.intertie.ingest.v1.SettleRecordsRequest\x1a).intertie.ingest.v1.SettleRecordsResponse\"\x0f\xea\xe0\x18\x0b\n\x01\x05\x12\x06mapper\x12y\n\x0f\x41nnounceRecords\x12*.intertie.ingest.v1.AnnounceRecordsRequest\x1a+.intertie.ingest.v1.AnnounceRecordsResponse\"\r\xea\xe0\x18\t\n\x01\x05\x12\x04pull\x12r\n\x0c\x45xtendLeases\x12\'.intertie.ingest.v1.ExtendLeasesRequest\x1a(.intertie.ingest.v1.ExtendLeasesResponse\"\x0f\xea\xe0\x18\x0b\n\x01\x05\x12\x06mapperb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -62,6 +62,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEASERECORDSREQUEST'].fields_by_name['lease_seconds']._serialized_options = b'\342A\001\001'
   _globals['_LEASERECORDSREQUEST'].fields_by_name['wait_milliseconds']._loaded_options = None
   _globals['_LEASERECORDSREQUEST'].fields_by_name['wait_milliseconds']._serialized_options = b'\342A\001\001'
+  _globals['_LEASERECORDSREQUEST'].fields_by_name['may_be_short']._loaded_options = None
+  _globals['_LEASERECORDSREQUEST'].fields_by_name['may_be_short']._serialized_options = b'\342A\001\001'
   _globals['_LEASERECORDSRESPONSE'].fields_by_name['lease_token']._loaded_options = None
   _globals['_LEASERECORDSRESPONSE'].fields_by_name['lease_token']._serialized_options = b'\342A\001\003'
   _globals['_LEASERECORDSRESPONSE'].fields_by_name['records']._loaded_options = None
@@ -114,26 +116,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECORDQUEUE'].methods_by_name['ExtendLeases']._serialized_options = b'\352\340\030\013\n\001\005\022\006mapper'
   _globals['_LEASEDRECORD']._serialized_start=152
   _globals['_LEASEDRECORD']._serialized_end=437
-  _globals['_LEASERECORDSREQUEST']._serialized_start=439
-  _globals['_LEASERECORDSREQUEST']._serialized_end=549
-  _globals['_LEASERECORDSRESPONSE']._serialized_start=552
-  _globals['_LEASERECORDSRESPONSE']._serialized_end=741
-  _globals['_SETTLEMENT']._serialized_start=744
-  _globals['_SETTLEMENT']._serialized_end=1154
-  _globals['_SETTLEMENT_OUTCOME']._serialized_start=1034
-  _globals['_SETTLEMENT_OUTCOME']._serialized_end=1154
-  _globals['_SETTLERECORDSREQUEST']._serialized_start=1156
-  _globals['_SETTLERECORDSREQUEST']._serialized_end=1264
-  _globals['_SETTLERECORDSRESPONSE']._serialized_start=1266
-  _globals['_SETTLERECORDSRESPONSE']._serialized_end=1314
-  _globals['_EXTENDLEASESREQUEST']._serialized_start=1316
-  _globals['_EXTENDLEASESREQUEST']._serialized_end=1394
-  _globals['_EXTENDLEASESRESPONSE']._serialized_start=1396
-  _globals['_EXTENDLEASESRESPONSE']._serialized_end=1445
-  _globals['_ANNOUNCERECORDSREQUEST']._serialized_start=1447
-  _globals['_ANNOUNCERECORDSREQUEST']._serialized_end=1494
-  _globals['_ANNOUNCERECORDSRESPONSE']._serialized_start=1496
-  _globals['_ANNOUNCERECORDSRESPONSE']._serialized_end=1521
-  _globals['_RECORDQUEUE']._serialized_start=1524
-  _globals['_RECORDQUEUE']._serialized_end=2011
+  _globals['_LEASERECORDSREQUEST']._serialized_start=440
+  _globals['_LEASERECORDSREQUEST']._serialized_end=578
+  _globals['_LEASERECORDSRESPONSE']._serialized_start=581
+  _globals['_LEASERECORDSRESPONSE']._serialized_end=770
+  _globals['_SETTLEMENT']._serialized_start=773
+  _globals['_SETTLEMENT']._serialized_end=1183
+  _globals['_SETTLEMENT_OUTCOME']._serialized_start=1063
+  _globals['_SETTLEMENT_OUTCOME']._serialized_end=1183
+  _globals['_SETTLERECORDSREQUEST']._serialized_start=1185
+  _globals['_SETTLERECORDSREQUEST']._serialized_end=1293
+  _globals['_SETTLERECORDSRESPONSE']._serialized_start=1295
+  _globals['_SETTLERECORDSRESPONSE']._serialized_end=1343
+  _globals['_EXTENDLEASESREQUEST']._serialized_start=1345
+  _globals['_EXTENDLEASESREQUEST']._serialized_end=1423
+  _globals['_EXTENDLEASESRESPONSE']._serialized_start=1425
+  _globals['_EXTENDLEASESRESPONSE']._serialized_end=1474
+  _globals['_ANNOUNCERECORDSREQUEST']._serialized_start=1476
+  _globals['_ANNOUNCERECORDSREQUEST']._serialized_end=1523
+  _globals['_ANNOUNCERECORDSRESPONSE']._serialized_start=1525
+  _globals['_ANNOUNCERECORDSRESPONSE']._serialized_end=1550
+  _globals['_RECORDQUEUE']._serialized_start=1553
+  _globals['_RECORDQUEUE']._serialized_end=2040
 # @@protoc_insertion_point(module_scope)

@@ -91,22 +91,28 @@ class LeaseRecordsRequest(_message.Message):
     MAX_RECORDS_FIELD_NUMBER: _builtins.int
     LEASE_SECONDS_FIELD_NUMBER: _builtins.int
     WAIT_MILLISECONDS_FIELD_NUMBER: _builtins.int
+    MAY_BE_SHORT_FIELD_NUMBER: _builtins.int
     max_records: _builtins.int
     """How many at most; 0: 200, the most is 1000."""
     lease_seconds: _builtins.int
     """Seconds until the lease expires; 0: 60, the most is 600."""
     wait_milliseconds: _builtins.int
     """Milliseconds to wait when there are no records; the most is 30000."""
+    may_be_short: _builtins.bool
+    """Whether the lease may be shorter than was asked for, as the answer's `lease_seconds` says. Then records that come in
+    while the caller waits need not be claimed.
+    """
     def __init__(
         self,
         *,
         max_records: _builtins.int = ...,
         lease_seconds: _builtins.int = ...,
         wait_milliseconds: _builtins.int = ...,
+        may_be_short: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease_seconds", b"lease_seconds", "max_records", b"max_records", "wait_milliseconds", b"wait_milliseconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease_seconds", b"lease_seconds", "max_records", b"max_records", "may_be_short", b"may_be_short", "wait_milliseconds", b"wait_milliseconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -125,8 +131,8 @@ class LeaseRecordsResponse(_message.Message):
     lease_token: _builtins.str
     """Token of the lease; empty when there are no records."""
     lease_seconds: _builtins.int
-    """For how many seconds it lasts from now, at least; it may be less than was asked for. 0, of an ingest that does not
-    know it yet: as long as was asked for.
+    """For how many seconds it lasts from now, at least; less than was asked for only where that was allowed. 0, of an
+    ingest that does not know it yet: as long as was asked for.
     """
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeasedRecord]:
