@@ -127,7 +127,7 @@ class Leases:
             if lease is not None:
                 self._leased_at = time.monotonic()
                 is_small = not self._wakeup.may_wait and len(lease.records) < most
-                if is_small and not self._reservations.is_gathering:
+                if is_small and not self._reservations.has_full:
                     self._small, self._small_at, self._small_since = lease.token, announced, self._leased_at
                     self._small_until = self._small_since + _LONGEST_HOLD_SECONDS
             return lease

@@ -116,6 +116,11 @@ class Reservations:
         """Whether there is a lease to hand over."""
         return bool(self._gathering)
 
+    @property
+    def has_full(self) -> bool:
+        """Whether there is one that no group joins any more."""
+        return len(self._gathering) > 1
+
     @contextmanager
     def taker(self, most: int, seconds: int) -> Iterator[None]:
         """While the block runs, somebody waits for up to so many records, to have them for so long at most."""
