@@ -42,10 +42,10 @@ class Line:
         )
 
     @asynccontextmanager
-    async def waiting(self, most: int = 100, seconds: int = 60) -> AsyncIterator["asyncio.Task[Lease | None]"]:
+    async def waiting(self) -> AsyncIterator["asyncio.Task[Lease | None]"]:
         """A worker that waits, and has seen that the queue is empty."""
-        asked = asyncio.create_task(self.leases.lease(most, seconds, 20.0, may_be_short=True))
-        await eventually(lambda: not self.wakeup.may_wait)
+        asked = asyncio.create_task(self.leases.lease(100, 60, 20.0, may_be_short=True))
+        await eventually(lambda: self.reservations._is_wanted() and not self.wakeup.may_wait)
         yield asked
 
     async def commit(self, *bodies: object) -> int:
@@ -103,7 +103,7 @@ async def test_it_is_handed_out_in_the_order_of_arrival(line: Line) -> None:
 async def test_without_a_worker_records_wait_in_the_queue(line: Line) -> None:
     assert await line.commit({"id": "0"}) == 0
     assert (await line.row()).lease_token is None
-    assert ids(await line.leases.lease(10, 60, 0)) == ["0"]
+    assert ids(await line.leases.lease(10, 60, 0, may_be_short=True)) == ["0"]
 
 
 async def test_what_waits_is_claimed_before_anything_is_leased_as_it_is_stored(line: Line) -> None:
@@ -146,19 +146,19 @@ async def test_a_lease_that_nobody_was_given_ends_and_its_records_come_again(lin
         )
         asked.cancel()
     again = Line(line.ingest)
-    assert await again.leases.lease(10, 60, 0) is None
+    assert await again.leases.lease(10, 60, 0, may_be_short=True) is None
     await line.ingest.end_leases()
     for expected in ("0", "1"):
-        lease = await again.leases.lease(10, 60, 2)
+        lease = await again.leases.lease(10, 60, 2, may_be_short=True)
         assert ids(lease) == [expected]
         assert lease is not None
         assert (await again.row(expected)).crashes == 0
         assert await line.ingest.settle_all(lease) == []
 
 
-async def gathered(line: Line, *bodies: object, most: int = 100, seconds: int = 60) -> None:
+async def gathered(line: Line, *bodies: object) -> None:
     """Stores records under a lease that nobody is there to get."""
-    async with line.waiting(most, seconds) as asked:
+    async with line.waiting() as asked:
         await line.store.commit([delivery(body, line.ingest.config) for body in bodies], entries_of_group)
         asked.cancel()
     assert line.reservations.is_gathering
@@ -169,24 +169,24 @@ async def test_a_lease_with_little_time_left_is_released_and_claimed(line: Line)
     await line.ingest.sql("UPDATE {cache} SET available_at = :soon", soon="2020-01-01 00:00:00.000000")
     (gathering,) = line.reservations._gathering
     gathering.expires_at = datetime(2020, 1, 1)
-    lease = await line.leases.lease(10, 60, 0)
+    lease = await line.leases.lease(10, 60, 0, may_be_short=True)
     assert (ids(lease), lease and lease.seconds, lease and lease.token != gathering.token) == (["0"], 60, True)
 
 
 async def test_a_worker_that_asks_for_less_than_has_gathered_gets_no_more(line: Line) -> None:
     await gathered(line, *({"id": str(number)} for number in range(5)))
-    first = await line.leases.lease(3, 60, 0)
+    first = await line.leases.lease(3, 60, 0, may_be_short=True)
     assert ids(first) == ["0", "1", "2"]
     assert first is not None
     await line.leases.settle(first.token, [Settlement(one.id, 1, Outcome.SYNCED) for one in first.records])
-    assert ids(await line.leases.lease(3, 60, 2)) == ["3", "4"]
+    assert ids(await line.leases.lease(3, 60, 2, may_be_short=True)) == ["3", "4"]
 
 
 async def test_a_group_that_failed_may_come_later_so_its_lease_is_not_handed_over(line: Line) -> None:
     await gathered(line, {"id": "0"})
     (gathering,) = line.reservations._gathering
     gathering.is_unsure = True
-    lease = await line.leases.lease(10, 60, 0)
+    lease = await line.leases.lease(10, 60, 0, may_be_short=True)
     assert lease is not None
     assert (ids(lease), lease.token != gathering.token, lease.records[0].attempts) == (["0"], True, 1)
 
@@ -197,11 +197,11 @@ async def test_a_lease_whose_groups_came_to_nothing_keeps_nobody_waiting(line: L
         await asked
     await gathered(line, {"id": "0"})
     await gathered(line, {"id": "1"})
-    assert ids(await line.leases.lease(10, 60, 0.5)) == ["1"]
+    assert ids(await line.leases.lease(10, 60, 0.5, may_be_short=True)) == ["1"]
 
 
 async def test_what_nobody_comes_for_goes_into_the_queue(line: Line) -> None:
-    await gathered(line, {"id": "0"}, seconds=2)
+    await gathered(line, {"id": "0"})
     releasing = asyncio.create_task(line.leases.release_unwanted())
     await eventually(lambda: not line.reservations.is_gathering)
     releasing.cancel()
@@ -224,6 +224,9 @@ async def test_a_caller_that_takes_no_short_leases_gets_none(line: Line) -> None
     assert await line.commit({"id": "0"}) == 0
     lease = await asked
     assert (ids(lease), lease and lease.seconds) == (["0"], 60)
+    await gathered(line, {"id": "1"})
+    assert await line.leases.lease(10, 60, 0.5) is None
+    assert ids(await line.leases.lease(10, 60, 0, may_be_short=True)) == ["1"]
 
 
 async def test_when_ingest_stops_what_is_leased_is_handed_over_first(line: Line) -> None:
@@ -242,7 +245,7 @@ async def test_what_another_application_has_written_meanwhile_is_a_state_of_its_
     await gathered(line, {"id": "0"}, {"id": "1"})
     overwritten = "UPDATE {cache} SET data_json = :data, sync_status = 'pending' WHERE external_id = '0'"
     await line.ingest.sql(overwritten, data='{"id": "0", "php": 1}')
-    lease = await line.leases.lease(10, 60, 0)
+    lease = await line.leases.lease(10, 60, 0, may_be_short=True)
     assert lease is not None
     states = [(record.data, record.revision, bool(record.delivery_id)) for record in lease.records]
     assert states == [(b'{"id": "0", "php": 1}', 2, False), (b'{"id": "1"}', 1, True)]

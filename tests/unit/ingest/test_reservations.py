@@ -140,18 +140,55 @@ async def test_whether_all_groups_of_a_lease_came_through_is_known() -> None:
     with pytest.raises(asyncio.CancelledError), gathering.joined(1):
         raise asyncio.CancelledError
     assert (gathering.is_unsure, gathering.is_idle) == (True, True)
+    with bench.reservations.taker(10, 60):
+        assert bench.join() != gathering.token
 
 
-def test_what_nobody_comes_for_is_given_up() -> None:
+async def test_what_nobody_comes_for_is_given_up() -> None:
+    """After three seconds, or as soon as nobody is there any more."""
     bench = Bench()
     with bench.reservations.taker(10, 60):
         bench.join(6)
         bench.now += 2
         bench.join(6)
-    bench.now += 1.1
-    assert len(bench.reservations.forget(0.3)) == 1
-    assert len(bench.reservations.forget()) == 1
+        bench.now += 1.1
+        assert len(bench.reservations.unwanted()) == 1
+        assert bench.reservations.is_gathering
+    bench.now += 0.6
+    assert len(bench.reservations.unwanted()) == 1
     assert not bench.reservations.is_gathering
+
+
+async def test_a_lease_with_a_group_on_its_way_is_not_given_up_but_when_ingest_stops() -> None:
+    bench = Bench()
+    with bench.reservations.taker(10, 60):
+        gathering = bench.reservations.gathering(1, NOW)
+    assert gathering is not None
+    bench.now += 1
+    with gathering.joined(1):
+        assert bench.reservations.unwanted() == []
+        with bench.reservations.taker(10, 60):
+            assert bench.join() != gathering.token
+        assert gathering in await bench.reservations.all()
+
+
+async def test_who_waited_in_vain_for_a_group_is_woken_when_it_has_come() -> None:
+    """It may bring nothing that would ring."""
+    bench = Bench()
+    with bench.reservations.taker(10, 60):
+        gathering = bench.reservations.gathering(1, NOW)
+    assert gathering is not None
+    with gathering.joined(1):
+        assert await bench.take() == ""
+        rung = bench.wakeup.listen()
+    assert rung.is_set()
+
+
+def test_a_group_that_may_take_longer_than_half_of_the_lease_is_not_leased() -> None:
+    bench = Bench()
+    with bench.reservations.taker(10, 60):
+        assert bench.reservations.gathering(1, NOW, 5.1) is None
+        assert bench.reservations.gathering(1, NOW, 5.0) is not None
 
 
 async def test_a_lease_that_could_not_be_handed_over_is_the_next_ones() -> None:

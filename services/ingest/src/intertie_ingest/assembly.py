@@ -160,9 +160,9 @@ def assemble(
         server.run_in_background("metrics of the queue", _once_ready(schema, partial(keep_looking, look)))
     server.tell_denials(lambda denials: outbox.post(entries_of_denials(denials)))
     # After the last call and before the database is closed: what was refused last is told of too.
+    server.resources.push_async_callback(leases.release)
     server.resources.push_async_callback(rejections.flush, is_last=True)
     server.resources.push_async_callback(greetings.flush, is_last=True)
-    server.resources.push_async_callback(leases.release)
 
 
 def _crashed(snapshot: Snapshot) -> Callable[[Leased], bytes]:

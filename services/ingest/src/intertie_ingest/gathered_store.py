@@ -37,9 +37,13 @@ class GatheredStore:
             .order_by(cache.c.available_at, cache.c.id)
             .with_hint(cache, f"FORCE INDEX ({CLAIM_INDEX})", "mysql")
         )
+        self._find = select(cache.c.id).where(*own).with_hint(cache, f"FORCE INDEX ({CLAIM_INDEX})", "mysql")
         self._release = (
             update(cache)
-            .where(*own)
+            .where(
+                cache.c.id.in_(bindparam("ids", expanding=True)),
+                cache.c.lease_token == bindparam("token"),
+            )
             .values(
                 available_at=rows.clock(),
                 attempts=literal_column("0"),
@@ -73,10 +77,18 @@ class GatheredStore:
         return Lease(gathering.token, tuple(map(_leased, rows)), gathering.expires_at, max(1, math.floor(left)))
 
     async def release(self, gathering: Gathering) -> None:
-        """Puts the records of a lease that nobody was given into the queue. Raises Unavailable."""
-        await self._database.transaction(
-            lambda connection: connection.execute(self._release, _places(gathering)),
-        )
+        """Puts the records of a lease that nobody was given into the queue.
+
+        By their numbers: looked for under lock, a group that is still being written would be waited for. Raises
+        Unavailable, StoreBusy after a second where others hold one of them.
+        """
+        async with self._database.read() as connection:
+            ids = sorted(await connection.scalars(self._find, _places(gathering)))
+        if ids:
+            asked = {"ids": ids, "token": gathering.token}
+            await self._database.transaction(
+                lambda connection: connection.execute(self._release, asked), timeout=2.0, lock_wait=1
+            )
 
 
 def _places(gathering: Gathering) -> dict[str, Any]:

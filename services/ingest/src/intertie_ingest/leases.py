@@ -12,7 +12,7 @@ import asyncio
 import math
 import time
 from collections.abc import Collection, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 
 import structlog
 
@@ -21,7 +21,7 @@ from intertie_ingest.gathered_store import GatheredStore
 from intertie_ingest.model import Lease, Settlement
 from intertie_ingest.pressure import Pressure
 from intertie_ingest.queue_store import QueueStore
-from intertie_ingest.reservations import Reservations
+from intertie_ingest.reservations import Gathering, Reservations
 from intertie_ingest.settlement_store import SettlementStore
 from intertie_ingest.snapshot import Snapshot
 from intertie_ingest.wakeup import Wakeup
@@ -38,8 +38,7 @@ _PAUSE_OF_WORK = 1.5
 _BURST_SECONDS = 0.5
 """From batch to batch in a burst of deliveries: with batches of 200 at least 400 records a second are mapped."""
 
-_UNWANTED_SHARE = 0.3
-"""Of the time of a lease under which records were stored: after that nobody will come for it."""
+_STOP_SECONDS = 1.0
 _RELEASE_SECONDS = 30.0
 
 _log = structlog.get_logger()
@@ -93,7 +92,7 @@ class Leases:
             while True:
                 rung = self._wakeup.listen()
                 held = self._held_back(most)
-                lease = None if held > 0 else await self._look(most, seconds)
+                lease = None if held > 0 else await self._look(most, seconds, may_be_short)
                 remaining = until - time.monotonic()
                 if lease is not None or remaining <= 0 or self._stopping.is_set():
                     return lease
@@ -113,7 +112,7 @@ class Leases:
             return 0.0
         return self._small_until - time.monotonic()
 
-    async def _look(self, most: int, seconds: int) -> Lease | None:
+    async def _look(self, most: int, seconds: int, may_be_short: bool) -> Lease | None:
         async with self._turn:
             if self._held_back(most) > 0:
                 return None
@@ -122,7 +121,8 @@ class Leases:
             # By turns, so that neither what comes in nor what waits keeps the other waiting.
             self._claims_first = not self._claims_first
             lease = await self._claimed(most, seconds, active) if self._claims_first else None
-            lease = lease or await self._handed_over(most)
+            if lease is None and may_be_short:
+                lease = await self._handed_over(most)
             lease = lease or await self._claimed(most, seconds, active)
             if lease is not None:
                 self._leased_at = time.monotonic()
@@ -140,8 +140,7 @@ class Leases:
                     return None
                 lease = None if gathering.is_unsure else await self._gathered.lease(gathering, most)
                 if lease is None:
-                    self._wakeup.queue()
-                    await self._gathered.release(gathering)
+                    await self._release([gathering])
                 elif lease.records:
                     return lease
 
@@ -179,20 +178,21 @@ class Leases:
         """Puts what was stored under leases that nobody comes for into the queue, for ever; for `run_in_background`."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            await self._release(_UNWANTED_SHARE)
+            await self._release(self._reservations.unwanted())
 
     async def release(self) -> None:
         """Puts all that was stored under leases that were not handed over into the queue, when ingest stops."""
-        try:
-            await self._release(0.0)
-        except IntertieError as error:
-            _log.warning("records wait for the end of their leases", cause=error.message)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_SECONDS):
+                await self._release(await self._reservations.all())
 
-    async def _release(self, share: float) -> None:
-        async with self._turn:
-            for gathering in self._reservations.forget(share):
-                self._wakeup.queue()
+    async def _release(self, given_up: Sequence[Gathering]) -> None:
+        for gathering in given_up:
+            self._wakeup.queue()
+            try:
                 await self._gathered.release(gathering)
+            except IntertieError as error:
+                _log.warning("records wait until their lease ends", lease=gathering.token, cause=error.message)
 
     async def settle(self, token: str, settlements: Sequence[Settlement]) -> list[int]:
         """Takes back what became of leased records; gives the numbers of those that did not hold.

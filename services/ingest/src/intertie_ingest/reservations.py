@@ -22,6 +22,8 @@ from intertie_ingest.wakeup import Wakeup
 _LONGEST_SECONDS = 10
 _GATHERING_SHARE = 0.2
 """Of a lease's time: so long groups join it. What is handed over must have time to be worked on."""
+_UNWANTED_SHARE = 0.3
+"""Of a lease's time: after that nobody will come for it."""
 _MOST_GATHERING = 3
 _BUSY_SECONDS = 0.5
 """Who waited so recently is working, and will be back."""
@@ -32,7 +34,10 @@ _LATE_SECONDS = 0.25
 class Gathering:
     """A lease whose records are still coming."""
 
-    def __init__(self, most: int, seconds: int, began: float, now: datetime) -> None:
+    def __init__(
+        self, most: int, seconds: int, began: float, now: datetime, when_late: Callable[[], None] = lambda: None
+    ) -> None:
+        """`when_late` is called when the last group has come for which somebody has waited in vain."""
         self.token = new_ulid()
         self.seconds = seconds
         #: by the database's clock; each record has its place in the microseconds behind it
@@ -41,6 +46,8 @@ class Gathering:
         """Whether a group failed, so that its records may still come when all others are there."""
         self._began = began
         self._most = most
+        self._when_late = when_late
+        self._is_late = False
         self._records = 0
         self._groups = 0
         self._idle = asyncio.Event()
@@ -72,23 +79,30 @@ class Gathering:
             self._groups -= 1
             if not self._groups:
                 self._idle.set()
+                if self._is_late:
+                    self._when_late()
 
     def has_room(self, records: int, now: float) -> bool:
         """Whether so many records more may join."""
-        return self._records + records <= self._most and not self.has_gathered_for(_GATHERING_SHARE, now)
+        has_place = self._records + records <= self._most and not self.is_unsure
+        return has_place and not self.has_gathered_for(_GATHERING_SHARE, now)
 
     def has_gathered_for(self, share: float, now: float) -> bool:
         """Whether such a share of its time has passed."""
         return now > self._began + share * self.seconds
 
+    def close(self) -> None:
+        """Lets no further group join."""
+        self._most = 0
+
     async def settle(self) -> None:
         """Lets no further group join, and waits for those on their way, but not for long."""
-        self._most = 0
+        self.close()
         try:
             async with asyncio.timeout(_LATE_SECONDS):
                 await self._idle.wait()
         except TimeoutError:
-            pass
+            self._is_late = True
 
 
 class Reservations:
@@ -132,19 +146,21 @@ class Reservations:
             self._takers -= 1
             self._taken_at = self._clock()
 
-    def gathering(self, records: int, now: datetime) -> Gathering | None:
+    def gathering(self, records: int, now: datetime, commit_seconds: float = 0.0) -> Gathering | None:
         """The lease under which a group of up to so many records is to be stored; None: it goes into the queue.
 
-        `now` is the database's time.
+        `now` is the database's time, `commit_seconds` how long the group may take to be committed.
         """
         if self._wakeup.may_wait or not 0 < records <= self._most or not self._is_wanted():
             return None
+        if commit_seconds > self._seconds / 2:
+            return None  # it might be there only when the lease has ended
         last = self._gathering[-1] if self._gathering else None
         if last is not None and last.has_room(records, self._clock()):
             return last
         if len(self._gathering) >= _MOST_GATHERING:
             return None
-        last = Gathering(self._most, self._seconds, self._clock(), now)
+        last = Gathering(self._most, self._seconds, self._clock(), now, self._wakeup.wake)
         self._gathering.append(last)
         return last
 
@@ -168,13 +184,24 @@ class Reservations:
             self._gathering.appendleft(first)
             raise
 
-    def forget(self, share: float = 0.0) -> list[Gathering]:
-        """Gives up the leases that have gathered for such a share of their time; they are to be released."""
-        now = self._clock()
-        old = [one for one in self._gathering if one.has_gathered_for(share, now) or not share]
+    def unwanted(self) -> list[Gathering]:
+        """Gives up the leases that nobody comes for, and of which no group is on its way; they are to be released."""
+        now, is_wanted = self._clock(), self._is_wanted()
+        old = [one for one in self._gathering if not is_wanted or one.has_gathered_for(_UNWANTED_SHARE, now)]
         for one in old:
+            one.close()
+        return self._without([one for one in old if one.is_idle])
+
+    async def all(self) -> list[Gathering]:
+        """Gives up all leases; they are to be released."""
+        for one in list(self._gathering):
+            await one.settle()
+        return self._without(list(self._gathering))
+
+    def _without(self, given_up: list[Gathering]) -> list[Gathering]:
+        for one in given_up:
             self._gathering.remove(one)
-        return old
+        return given_up
 
     def _is_wanted(self) -> bool:
         return not self._stopping.is_set() and (self._takers > 0 or self._clock() < self._taken_at + _BUSY_SECONDS)

@@ -99,7 +99,11 @@ class Store:
         """
         now = await self._clock.now()
         records = sum(len(delivery.records) for delivery in group)
-        gathering = self._reservations.gathering(records, now) if self._reservations is not None else None
+        gathering = (
+            None
+            if self._reservations is None
+            else self._reservations.gathering(records, now, seconds or self._commit_seconds)
+        )
         if gathering is None:
             return await self._commit(group, entries, now, None, seconds)
         with gathering.joined(records) as place:
