@@ -16,7 +16,11 @@ class MapperSettings(Settings):
     mapper_batch_size: int = Field(200, ge=1, le=1000, description="Records that mapper leases and applies at once.")
     mapper_batches: int = Field(3, ge=1, le=32, description="Batches that one mapper has in flight.")
     mapper_lease_seconds: int = Field(
-        60, ge=10, le=600, description="Seconds until the records of a mapper that died go to another one."
+        60,
+        ge=10,
+        le=600,
+        description="Seconds until the records of a mapper that died go to another one; those that ingest stored while "
+        "it waited may do so after ten.",
     )
 
     @property
