@@ -188,11 +188,12 @@ class Leases:
 
     async def _release(self, given_up: Sequence[Gathering]) -> None:
         for gathering in given_up:
-            self._wakeup.queue()
             try:
                 await self._gathered.release(gathering)
             except IntertieError as error:
                 _log.warning("records wait until their lease ends", lease=gathering.token, cause=error.message)
+            else:
+                self._wakeup.ring()
 
     async def settle(self, token: str, settlements: Sequence[Settlement]) -> list[int]:
         """Takes back what became of leased records; gives the numbers of those that did not hold.
