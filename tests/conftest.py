@@ -11,6 +11,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 import memory_files
+import patience
 import postgresql
 import processes
 import requirement
@@ -26,6 +27,7 @@ settings.register_profile(
 )
 settings.load_profile("intertie")
 memory_files.use()
+patience.use()
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +39,13 @@ def _logging_as_before() -> Iterator[None]:
     structlog.reset_defaults()
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+@pytest.fixture
+def usual_limits() -> Iterator[None]:
+    """A database that does not answer is found away as soon as in production."""
+    with patience.usual():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -84,7 +84,13 @@ class Passage:
                 near.close()
                 continue
             with self._changed:
-                self._joined |= {near, far}
+                is_open = self._listening is listening
+                if is_open:
+                    self._joined |= {near, far}
+            if not is_open:  # it came while somebody shut the passage
+                near.close()
+                far.close()
+                return
             threading.Thread(target=self._join, args=(near, far), daemon=True).start()
 
     def _join(self, near: socket.socket, far: socket.socket) -> None:

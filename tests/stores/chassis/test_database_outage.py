@@ -27,6 +27,7 @@ from mariadb import MariaDBServer, find
 from passage import Passage
 from waiting import eventually
 
+pytestmark = pytest.mark.usefixtures("usual_limits")
 SENDERS = 8
 
 
