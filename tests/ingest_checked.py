@@ -17,7 +17,8 @@ from intertie_ingest.audit_convert import entries_of_group, entries_of_replay
 from intertie_ingest.browse_store import DeliveryFilter
 from intertie_ingest.configuration import Configuration
 from intertie_ingest.errors import DeliveryKeyReused
-from intertie_ingest.model import Lease, Outcome, Settlement, Status
+from intertie_ingest.lease_model import Lease, Outcome, Settlement
+from intertie_ingest.model import Status
 from intertie_ingest.retention import Retention
 from intertie_ingest.retention_store import RetentionStore
 from intertie_ingest.selection import RecordFilter

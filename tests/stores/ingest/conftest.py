@@ -17,8 +17,8 @@ from intertie_ingest.browse_store import BrowseStore
 from intertie_ingest.cache_walk_store import CacheWalk
 from intertie_ingest.configuration import Configuration, StoredSystem
 from intertie_ingest.folding import Fold
+from intertie_ingest.lease_model import Lease, Outcome, Settlement
 from intertie_ingest.migrations import MIGRATIONS
-from intertie_ingest.model import Lease, Outcome, Settlement
 from intertie_ingest.queue_store import QueueStore
 from intertie_ingest.rejection_store import RejectionStore
 from intertie_ingest.set_aside_store import SetAsideStore

@@ -11,7 +11,7 @@ from intertie_chassis.clock import utc_now
 from intertie_chassis.outbox import Outbox
 from intertie_ingest import backlog_store
 from intertie_ingest.backlog_store import BacklogStore
-from intertie_ingest.model import Outcome
+from intertie_ingest.lease_model import Outcome
 
 ROWS = 100_000
 FILL = {

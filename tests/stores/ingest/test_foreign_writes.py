@@ -3,7 +3,7 @@
 import hashlib
 from typing import Any
 
-from intertie_ingest.model import Outcome
+from intertie_ingest.lease_model import Outcome
 
 FOREIGN = '{"id": 1, "by": "php"}'
 

@@ -118,7 +118,7 @@ async def test_beyond_the_limits_all_are_told_to_come_back(ingest: Any) -> None:
     holding = asyncio.create_task(ingest.database.transaction(hold))
     await is_open.wait()
     groups = [asyncio.create_task(accepting.accept([raw()])) for _ in range(2)]
-    await eventually(lambda: accepting._waiting == 1)
+    await eventually(lambda: accepting._commits._waiting == 1)
     (refused,) = await accepting.accept([raw()])
     assert isinstance(refused, Overloaded)
     assert refused.retry_after
@@ -143,7 +143,7 @@ async def test_a_store_that_is_away_is_said_to_every_sender(count: int) -> None:
 async def test_a_commit_that_hangs_is_answered_within_its_own_time(ingest: Any) -> None:
     """Senders wait, so a group has less time than other transactions; nothing of it is stored."""
     accepting = acceptor(ingest.database)
-    accepting._store._commit_seconds = 0.5
+    accepting._commits._store._commit_seconds = 0.5
     is_open, may_end = asyncio.Event(), asyncio.Event()
 
     async def hold(connection: Any) -> None:
@@ -181,11 +181,11 @@ class TestWithoutTables:
 async def test_a_commit_rings_for_those_who_wait(ingest: Any, make_ingest: Callable[..., Any]) -> None:
     """Only when there is something for mapper."""
     accepting = acceptor(ingest.database)
-    rung = accepting._wakeup.listen()
+    rung = accepting._commits._wakeup.listen()
     await accepting.accept([raw(b"no json")])
     assert not rung.is_set()
     await accepting.accept([raw()])
     assert rung.is_set()
-    rung = accepting._wakeup.listen()
+    rung = accepting._commits._wakeup.listen()
     await accepting.accept([raw()])
     assert not rung.is_set()

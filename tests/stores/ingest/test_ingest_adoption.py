@@ -13,8 +13,8 @@ from intertie_chassis.database import Database
 from intertie_chassis.outbox import Outbox
 from intertie_ingest.adopt import plan
 from intertie_ingest.audit_convert import entries_of_group
+from intertie_ingest.lease_model import Outcome, Settlement
 from intertie_ingest.migrations import MIGRATIONS
-from intertie_ingest.model import Outcome, Settlement
 from intertie_ingest.queue_store import QueueStore
 from intertie_ingest.settlement_store import SettlementStore
 from intertie_ingest.store import Store

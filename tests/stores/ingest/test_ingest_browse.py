@@ -7,7 +7,8 @@ from ingest_samples import INCIDENT, configuration, delivery, mapping, system
 from intertie_chassis.clock import utc_now
 from intertie_ingest.audit_convert import entries_of_group
 from intertie_ingest.browse_store import DeliveryFilter
-from intertie_ingest.model import Ending, Outcome, Status
+from intertie_ingest.lease_model import Outcome
+from intertie_ingest.model import Ending, Status
 from intertie_ingest.selection import RecordFilter
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from ingest_samples import configuration, mapping, system
 from intertie_ingest.cache_walk_store import CacheFilter
-from intertie_ingest.model import CachePosition, Outcome
+from intertie_ingest.lease_model import Outcome
+from intertie_ingest.shown_model import CachePosition
 
 EVERYTHING = CacheFilter(1)
 

@@ -118,28 +118,28 @@ async def test_a_system_that_floods_leaves_half_of_the_places_to_others(ingest: 
     """Its third waiting group is told to come back; another system's groups still wait and are committed."""
     accepting = acceptor(ingest, limits=Limits(groups=1, waiting=4))
     is_open, may_end = asyncio.Event(), asyncio.Event()
-    commit = accepting._store.commit
+    commit = accepting._commits._store.commit
 
     async def held(*arguments: Any) -> Any:
         is_open.set()
         await may_end.wait()
         return await commit(*arguments)
 
-    accepting._store = type("Held", (), {"commit": staticmethod(held)})()
+    accepting._commits._store = type("Held", (), {"commit": staticmethod(held)})()
     going = [asyncio.create_task(accepting.accept([of("fire", 0)]))]
     await is_open.wait()
     going += [asyncio.create_task(accepting.accept([of("fire", number)])) for number in (1, 2)]
-    await eventually(lambda: accepting._waiting == 2)
+    await eventually(lambda: accepting._commits._waiting == 2)
     mixed = asyncio.create_task(accepting.accept([of("fire", 3), of("law_enforcement", 1), of("fire", 4)]))
-    await eventually(lambda: accepting._waiting == 3)
+    await eventually(lambda: accepting._commits._waiting == 3)
     (refused,) = await accepting.accept([of("fire", 5)])
     assert isinstance(refused, RateLimited)
     assert refused.retry_after == 1
     last = asyncio.create_task(accepting.accept([of("law_enforcement", 2)]))
-    await eventually(lambda: accepting._waiting == 4)
+    await eventually(lambda: accepting._commits._waiting == 4)
     may_end.set()
     assert [type(result) for group in await asyncio.gather(*going) for result in group] == [Accepted] * 3
     assert [type(result) for result in await mixed] == [RateLimited, Accepted, RateLimited]
     assert [type(result) for result in await last] == [Accepted]
-    assert not accepting._waiting_of
+    assert not accepting._commits._waiting_of
     assert await ingest.count("inbound_deliveries") == 5

@@ -20,7 +20,7 @@ import ingest_model
 from ingest_checked import Checked
 from ingest_samples import configuration, mapping, system
 from intertie_ingest.configuration import Configuration
-from intertie_ingest.model import Outcome
+from intertie_ingest.lease_model import Outcome
 
 Open = Callable[[Configuration], Awaitable[Any]]
 

@@ -11,7 +11,7 @@ import pytest
 from ingest_samples import configuration, mapping, system
 from intertie.audit.v1 import audit_pb2
 from intertie_ingest.configuration import Configuration
-from intertie_ingest.model import Outcome, Settlement
+from intertie_ingest.lease_model import Outcome, Settlement
 from intertie_ingest.queue_store import MOST_CRASHES
 
 Make = Callable[[Configuration], Any]

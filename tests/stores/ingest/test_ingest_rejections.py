@@ -14,8 +14,8 @@ from intertie_chassis.outbox import Outbox
 from intertie_ingest import rejection_store
 from intertie_ingest.audit_convert import entries_of_rejections
 from intertie_ingest.errors import DuplicateKey, SourceNotAllowed, WrongSecret
-from intertie_ingest.model import Rejection
 from intertie_ingest.rejections import Rejections
+from intertie_ingest.shown_model import Rejection
 
 #: for what stands in memory, whatever the store is
 one_store = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -12,8 +12,9 @@ from intertie_chassis.clock import utc_now
 from intertie_ingest import retention_store
 from intertie_ingest.audit_convert import entries_of_group
 from intertie_ingest.errors import DeliveryKeyReused
+from intertie_ingest.lease_model import Outcome
 from intertie_ingest.migrations.retention_index import AGE_INDEX
-from intertie_ingest.model import Ending, Outcome, Status
+from intertie_ingest.model import Ending, Status
 from intertie_ingest.retention import Forgotten, Retention
 from intertie_ingest.retention_store import Aged, RetentionStore
 from intertie_ingest.selection import RecordFilter

@@ -13,8 +13,8 @@ from ingest_samples import delivery
 from intertie_chassis.outbox import Outbox
 from intertie_ingest.audit_convert import entries_of_group
 from intertie_ingest.gathered_store import GatheredStore
+from intertie_ingest.lease_model import Lease, Outcome, Settlement
 from intertie_ingest.leases import Leases
-from intertie_ingest.model import Lease, Outcome, Settlement
 from intertie_ingest.reservations import Reservations
 from intertie_ingest.store import Store
 from intertie_ingest.wakeup import Wakeup

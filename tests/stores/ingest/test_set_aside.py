@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy.dialects import mysql, sqlite
 
 from ingest_samples import configuration
+from intertie_ingest.lease_model import Lease, Outcome
 from intertie_ingest.migrations.first_tables import CLAIM_INDEX
-from intertie_ingest.model import Lease, Outcome, Status
+from intertie_ingest.model import Status
 from intertie_ingest.pace import Pace
 from intertie_ingest.selection import RecordFilter
 

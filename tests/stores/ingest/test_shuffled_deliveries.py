@@ -18,7 +18,8 @@ from intertie_ingest import queue_convert
 from intertie_ingest.audit_convert import entries_of_replay
 from intertie_ingest.browse_store import DeliveryFilter
 from intertie_ingest.configuration import Configuration
-from intertie_ingest.model import Ending, Lease, RecordReason, Status
+from intertie_ingest.lease_model import Lease
+from intertie_ingest.model import Ending, RecordReason, Status
 from intertie_ingest.selection import RecordFilter
 from intertie_mapper import convert
 from mapper_rig import SYSTEM_ID, Rig, rig

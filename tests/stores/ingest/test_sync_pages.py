@@ -12,7 +12,8 @@ from sqlalchemy import event
 from intertie_chassis import direct
 from intertie_chassis.clock import utc_now
 from intertie_ingest.cache_walk_store import CacheFilter, CacheWalk
-from intertie_ingest.model import Ending, Fault, Outcome
+from intertie_ingest.lease_model import Outcome
+from intertie_ingest.model import Ending, Fault
 from intertie_ingest.syncs.cursors import CursorMismatch, CursorValue
 from intertie_ingest.syncs.model import MOST_FAILURES, Mode, PageFailure, PageOutcome
 from intertie_ingest.syncs.model import RunState as State

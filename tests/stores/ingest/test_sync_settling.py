@@ -7,7 +7,8 @@ import pytest
 
 from ingest_samples import configuration, mapping, system
 from intertie_ingest.errors import RunLost
-from intertie_ingest.model import Ending, Fault, Outcome
+from intertie_ingest.lease_model import Outcome
+from intertie_ingest.model import Ending, Fault
 from intertie_ingest.syncs import settling_store
 from intertie_ingest.syncs.model import MOST_FAILURES, Mode, PageFailure, Settlement
 from intertie_ingest.syncs.model import RunState as State

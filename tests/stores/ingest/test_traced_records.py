@@ -6,7 +6,7 @@ from typing import Any
 from ingest_samples import configuration, delivery
 from intertie.audit.v1 import audit_pb2
 from intertie_ingest.audit_convert import entries_of_group
-from intertie_ingest.model import Outcome
+from intertie_ingest.lease_model import Outcome
 from intertie_ingest.spool_convert import content_of
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

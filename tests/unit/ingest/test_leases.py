@@ -5,8 +5,8 @@ import time
 from datetime import datetime
 from typing import Any
 
+from intertie_ingest.lease_model import Lease, Leased
 from intertie_ingest.leases import Leases
-from intertie_ingest.model import Lease, Leased
 from intertie_ingest.pressure import Pressure
 from intertie_ingest.wakeup import Wakeup
 from waiting import eventually

@@ -2,13 +2,12 @@
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
 
-from intertie_chassis.errors import Internal, IntertieError, StoreBusy, Unauthenticated, Unavailable
+from intertie_chassis.errors import Internal, IntertieError, Unauthenticated, Unavailable
 from intertie_chassis.ids import new_ulid
 from intertie_chassis.metrics import PAGE
 from intertie_chassis.outbox import Outbox
@@ -18,19 +17,17 @@ from intertie_ingest.accept_spans import accept_traced
 from intertie_ingest.configuration import CompiledSystem, Configuration
 from intertie_ingest.delivery import Desk
 from intertie_ingest.errors import (
-    Clash,
     GrantExpired,
     GrantMissing,
     MappingNotFound,
     NoSnapshot,
     Overloaded,
-    RateLimited,
-    Refused,
     SystemNotFound,
     WrongSecret,
 )
 from intertie_ingest.folding import Fold
 from intertie_ingest.greetings import Greetings
+from intertie_ingest.group_commits import Committed, GroupCommits
 from intertie_ingest.model import Accepted, Delivery, Greeting, RawDelivery
 from intertie_ingest.old_secrets import OldSecrets
 from intertie_ingest.pressure import Pressure
@@ -42,17 +39,10 @@ from intertie_ingest.store import Store
 from intertie_ingest.turnstile import Turnstile
 from intertie_ingest.wakeup import Wakeup
 
-Committed = Accepted | IntertieError
 Result = Committed | Greeting
 
-_MOST_CLASHES = 5
 _LARGE_BYTES = 128 * 1024
 _SLOW_SECONDS = 0.1
-_MOST_IN_GROUP = 1000
-_MOST_GROUP_BYTES = 8 * 1024 * 1024
-"""Together with the outbox's message far below the server's max_allowed_packet (16 MiB)."""
-
-_STORE = "STORE_UNAVAILABLE"
 _BY_CONFIGURATION = (WrongSecret, SystemNotFound, MappingNotFound, GrantMissing, GrantExpired)
 """Refusals that another configuration would not make."""
 
@@ -91,23 +81,17 @@ class Acceptor:
         """`principal_of` tells whom a bearer token speaks for, `entries` makes the audit's message of a group, `spool`
         keeps what comes while the database is away, `pressure` is told of each group.
         """
-        self._store = store
         self._snapshot = snapshot
         self._rejections = rejections
-        self._outbox = outbox
-        self._wakeup = wakeup
         self._principal_of = principal_of
-        self._entries = entries
-        self._limits = limits
+        self._max_body_bytes = limits.max_body_bytes
+        self._commits = GroupCommits(
+            store, outbox, wakeup, entries, spool, at_once=limits.groups, most_waiting=limits.waiting
+        )
         self._turnstile = turnstile or Turnstile()
         self._greetings = greetings
-        self._spool = spool
         self._pressure = pressure or Pressure()
         self._old_secrets = OldSecrets()
-        self._slots = asyncio.Semaphore(limits.groups)
-        self._waiting = 0
-        self._waiting_of: Counter[int] = Counter()
-        """By system, how many of the groups that wait hold deliveries of it."""
         self._slow: set[str] = set()
         """Systems of which a small delivery took long: their filters are heavy."""
 
@@ -138,7 +122,7 @@ class Acceptor:
                     # Whatever it is that nobody thought of: it is this delivery's alone.
                     _log.exception("a delivery cannot be judged", system=raw.system, request_id=raw.request_id)
                     results[index] = Internal(metadata={"request_id": raw.request_id})
-            committed = await self._commit_all([delivery for _, delivery in passed])
+            committed = await self._commits.commit_all([delivery for _, delivery in passed])
         finally:
             for _, delivery in passed:
                 self._turnstile.leave(delivery.system_id)
@@ -161,7 +145,7 @@ class Acceptor:
                 metrics.count((error,))
             raise error from refused
         try:
-            (result,) = await self._commit_all([delivery])
+            (result,) = await self._commits.commit_all([delivery])
         finally:
             self._turnstile.leave(delivery.system_id)
         if PAGE.is_shown:
@@ -222,81 +206,12 @@ class Acceptor:
             self._principal_of,
             new_ulid,
             time.time(),
-            self._limits.max_body_bytes,
+            self._max_body_bytes,
             admit=self._admit,
         )
 
     def _admit(self, system: CompiledSystem) -> None:
         self._turnstile.admit(system.id, system.terms)
-
-    async def _commit_all(self, deliveries: list[Delivery]) -> list[Committed]:
-        """One result a delivery. A system whose groups fill half of the places that wait gets no further one, so that
-        one that floods keeps no other out.
-        """
-        if not deliveries:
-            return []
-        if self._waiting >= self._limits.waiting:
-            return [Overloaded(retry_after=1)] * len(deliveries)
-        share = max(1, self._limits.waiting // 2)
-        flooding = {system for system, groups in self._waiting_of.items() if groups >= share}
-        if flooding and any(delivery.system_id in flooding for delivery in deliveries):
-            others = iter(await self._commit_all([one for one in deliveries if one.system_id not in flooding]))
-            refused = RateLimited("too many deliveries of the system are waiting; send fewer at once", retry_after=1)
-            return [refused if one.system_id in flooding else next(others) for one in deliveries]
-        systems = {delivery.system_id for delivery in deliveries}
-        self._waiting += 1
-        self._waiting_of.update(systems)
-        try:
-            await self._slots.acquire()
-        finally:
-            self._waiting -= 1
-            self._waiting_of -= Counter(systems)
-        try:
-            return [result for group in _groups(deliveries) for result in await self._commit(group)]
-        finally:
-            self._slots.release()
-
-    async def _commit(self, group: Sequence[Delivery]) -> list[Committed]:
-        """Commits a group; if the database refuses it, its halves, until what is refused stands alone. If the database
-        is away, the spool keeps it.
-        """
-        spool = self._spool
-        if spool is not None and spool.is_spooling and (kept := await spool.join(group)) is not None:
-            return list(kept)
-        for _ in range(_MOST_CLASHES):
-            try:
-                folded = await self._store.commit(group, self._entries)
-            except Clash:
-                continue
-            except StoreBusy as error:
-                # Somebody holds a row of it: no reason to send everybody else through the spool.
-                return [error] * len(group)
-            except Unavailable as error:
-                if spool is not None and error.reason == _STORE:
-                    # It may be committed all the same: what is kept has the attempt's name, by which that is seen.
-                    return list(await spool.keep(group, new_ulid()))
-                return [error] * len(group)
-            except Refused as error:
-                _log.warning("the database refuses a group; halving it", deliveries=len(group), cause=str(error))
-                if len(group) == 1 and not error.is_certain:
-                    # An error that nobody knows may be the database's own: then the same delivery is taken later.
-                    return [Unavailable("the database does not take it now", reason=_STORE, retry_after=5)]
-                break
-            self._outbox.wake()
-            if PAGE.is_shown:
-                metrics.GROUP_DELIVERIES.observe(len(group))
-            released = folded.released
-            if released:
-                self._wakeup.ring(released, folded.leased)
-            return list(folded.outcomes)
-        else:
-            return [Unavailable("others keep writing the same records; try again", retry_after=1)] * len(group)
-        if len(group) == 1:
-            delivery = group[0]
-            _log.error("a delivery cannot be stored", system=delivery.system, delivery_id=delivery.delivery_id)
-            return [Internal(metadata={"delivery_id": delivery.delivery_id})]
-        middle = len(group) // 2
-        return [*await self._commit(group[:middle]), *await self._commit(group[middle:])]
 
     def _tell(self, raws: Sequence[RawDelivery], results: Iterable[Result], configuration: Configuration) -> None:
         for raw, result in zip(raws, results, strict=True):
@@ -307,18 +222,3 @@ class Acceptor:
         # What we could not take is no fault of the sender's, and it will come again.
         if not isinstance(error, Unavailable | Overloaded | Internal):
             self._rejections.add(raw, system, error)
-
-
-def _groups(deliveries: list[Delivery]) -> Iterable[list[Delivery]]:
-    group: list[Delivery] = []
-    size = 0
-    for delivery in deliveries:
-        # A body is written twice: whole, and by its records.
-        bytes_written = len(delivery.body) * (2 if delivery.records else 1)
-        if group and (len(group) >= _MOST_IN_GROUP or size + bytes_written > _MOST_GROUP_BYTES):
-            yield group
-            group, size = [], 0
-        group.append(delivery)
-        size += bytes_written
-    if group:
-        yield group

@@ -29,9 +29,9 @@ from intertie_ingest.cache_walk_store import CacheWalk
 from intertie_ingest.clients import AuditClient, FeedClient
 from intertie_ingest.gathered_store import GatheredStore
 from intertie_ingest.greetings import Greetings
+from intertie_ingest.lease_model import Leased
 from intertie_ingest.leases import Leases
 from intertie_ingest.migrations import MIGRATIONS
-from intertie_ingest.model import Leased
 from intertie_ingest.pressure import Pressure
 from intertie_ingest.queue_store import QueueStore
 from intertie_ingest.rejection_store import RejectionStore

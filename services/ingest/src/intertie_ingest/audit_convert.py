@@ -15,8 +15,10 @@ from intertie_chassis.ids import new_ulid
 from intertie_ingest.errors import DeliveryKeyReused
 from intertie_ingest.folding import Fold
 from intertie_ingest.greetings import Greeted
-from intertie_ingest.model import Accepted, Leased, RecordReason, Rejection, Route
+from intertie_ingest.lease_model import Leased
+from intertie_ingest.model import Accepted, RecordReason, Route
 from intertie_ingest.selection import ranges
+from intertie_ingest.shown_model import Rejection
 
 _MOST_IDS = 20
 _MOST_RANGES = 1000

@@ -8,16 +8,8 @@ from intertie_chassis.errors import InvalidArgument
 from intertie_chassis.paging import decode_token, encode_token
 from intertie_ingest.configuration import Configuration
 from intertie_ingest.field_convert import fill_time, invalid, is_id
-from intertie_ingest.model import (
-    CachePosition,
-    Ending,
-    RecordState,
-    Rejection,
-    Route,
-    Status,
-    StoredDelivery,
-    StoredRecord,
-)
+from intertie_ingest.model import Ending, Route, Status
+from intertie_ingest.shown_model import CachePosition, RecordState, Rejection, StoredDelivery, StoredRecord
 
 _MOST_ROW = 2**63
 _ANSWER_BYTES = 1024 * 1024

@@ -7,9 +7,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, and_, exists, or_, select
 
 from intertie_chassis.database import Database
-from intertie_ingest.model import ENDING_OF_STATUS, Ending, Status, StoredDelivery, StoredRecord
+from intertie_ingest.model import ENDING_OF_STATUS, Ending, Status
 from intertie_ingest.selection import RecordFilter
 from intertie_ingest.selection_store import hinted, narrowed, to_the_second
+from intertie_ingest.shown_model import StoredDelivery, StoredRecord
 from intertie_ingest.standing_store import Standings
 from intertie_ingest.tables import Tables
 

@@ -13,7 +13,8 @@ from sqlalchemy import ColumnElement, and_, case, null, or_, select
 from intertie_chassis.clock import utc_now
 from intertie_chassis.database import Database
 from intertie_ingest.browse_store import stored_record
-from intertie_ingest.model import CachePosition, Status, StoredRecord
+from intertie_ingest.model import Status
+from intertie_ingest.shown_model import CachePosition, StoredRecord
 from intertie_ingest.tables import Tables
 
 _FIRST_ROWS = 16

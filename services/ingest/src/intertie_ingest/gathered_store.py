@@ -10,8 +10,10 @@ from sqlalchemy import bindparam, literal_column, null, select, update
 
 from intertie_chassis.database import Database
 from intertie_ingest.cache_store import CacheRows
+from intertie_ingest.claimed_row import LEASED_COLUMNS
+from intertie_ingest.lease_model import Lease, Leased
 from intertie_ingest.migrations.first_tables import CLAIM_INDEX
-from intertie_ingest.model import Lease, Leased, Status
+from intertie_ingest.model import Status
 from intertie_ingest.reservations import Gathering
 from intertie_ingest.tables import Tables
 
@@ -30,7 +32,7 @@ class GatheredStore:
             cache.c.available_at < bindparam("behind", type_=cache.c.available_at.type),
             cache.c.lease_token == bindparam("token"),
         )
-        columns = [cache.c[name] for name in _COLUMNS]
+        columns = [cache.c[name] for name in LEASED_COLUMNS]
         self._read = (
             select(*columns, cache.c.lease_crc, rows.clock())
             .where(*own)
@@ -99,28 +101,13 @@ def _places(gathering: Gathering) -> dict[str, Any]:
     }
 
 
-_COLUMNS = (
-    "id",
-    "system_id",
-    "mapping_id",
-    "external_id",
-    "revision",
-    "data_json",
-    "version_key",
-    "delivery_id",
-    "digest",
-    "attempts",
-    "traceparent",
-)
-
-
 def _is_foreign(row: Any) -> bool:
     """Whether its data is not what it was stored with; SQLite, where no other application writes, keeps no checksum."""
     return row.lease_crc is not None and row.lease_crc != zlib.crc32(row.data_json.encode())
 
 
 def _leased(row: Any) -> Leased:
-    # Taken apart by place, as `_COLUMNS` has them: by name it would cost as much as all else here.
+    # Taken apart by place, as `LEASED_COLUMNS` has them: by name it would cost as much as all else here.
     number, system, mapping, external_id, revision, data, version, delivery, digest, attempts, trace, _, _ = row
     return Leased(
         number,

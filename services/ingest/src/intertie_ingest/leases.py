@@ -18,7 +18,7 @@ import structlog
 
 from intertie_chassis.errors import IntertieError
 from intertie_ingest.gathered_store import GatheredStore
-from intertie_ingest.model import Lease, Settlement
+from intertie_ingest.lease_model import Lease, Settlement
 from intertie_ingest.pressure import Pressure
 from intertie_ingest.queue_store import QueueStore
 from intertie_ingest.reservations import Gathering, Reservations

@@ -2,7 +2,7 @@
 
 from intertie.ingest.v1 import queue_pb2
 from intertie_ingest.field_convert import fill_time, invalid, is_id, number
-from intertie_ingest.model import Lease, Outcome, Settlement
+from intertie_ingest.lease_model import Lease, Outcome, Settlement
 
 _MOST_LEASED = 1000
 _MOST_SECONDS = 600

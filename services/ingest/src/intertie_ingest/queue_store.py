@@ -20,8 +20,10 @@ from intertie_chassis.database import Database
 from intertie_chassis.ids import new_ulid
 from intertie_chassis.outbox import Outbox
 from intertie_ingest.cache_store import CacheRows
+from intertie_ingest.claimed_row import CLAIMED_COLUMNS, is_foreign, leased, was_synced
+from intertie_ingest.lease_model import Lease, Leased
 from intertie_ingest.migrations.first_tables import CLAIM_INDEX
-from intertie_ingest.model import Ending, Lease, Leased, RecordReason, Status
+from intertie_ingest.model import Ending, RecordReason, Status
 from intertie_ingest.tables import Tables
 
 MOST_CRASHES = 3
@@ -127,7 +129,7 @@ class QueueStore:
                 lease_solo=literal_column("0"),
             )
             # Its mappers did not live to say it.
-            await self._outbox.append(connection, self._entry_of_crash(_leased(row, False)))
+            await self._outbox.append(connection, self._entry_of_crash(leased(row, by_another=False)))
             return Claim(None, True)
         return Claim(await self._take(connection, [row], seconds, crashes=literal(crashes)), False)
 
@@ -149,11 +151,11 @@ class QueueStore:
             lease_crc=self._rows.fingerprint(),
             **more,
         )
-        return Lease(token, tuple(_leased(row, row.id in foreign) for row in rows), expires_at, seconds)
+        return Lease(token, tuple(leased(row, by_another=row.id in foreign) for row in rows), expires_at, seconds)
 
     async def _owned(self, connection: AsyncConnection, rows: Sequence[Any]) -> set[int]:
         """Takes what another application wrote for a state, known by its digest; gives the rows with a new one."""
-        foreign = [row for row in rows if _is_foreign(row)]
+        foreign = [row for row in rows if is_foreign(row)]
         if foreign:
             await self._own(connection, foreign)
         numbers = {row.id for row in foreign}
@@ -172,7 +174,7 @@ class QueueStore:
                 "mapping_id": row.mapping_id,
                 "external_id": row.external_id,
                 "revision": row.revision,
-                "ending": (Ending.SYNCED if _was_synced(row) else Ending.SUPERSEDED).value,
+                "ending": (Ending.SYNCED if was_synced(row) else Ending.SUPERSEDED).value,
                 "ended_at": row.now,
             }
             for row in rows
@@ -278,75 +280,10 @@ class QueueStore:
         )
 
     def _locked(self, *, is_solo: bool) -> Select[Any]:
-        columns = [self._cache.c[name] for name in _CLAIMED_COLUMNS]
+        columns = [self._cache.c[name] for name in CLAIMED_COLUMNS]
         return (
             self._available(is_solo)
             .with_only_columns(*columns, self._rows.clock().label("now"))
             .limit(bindparam("most", type_=Integer()))
             .with_for_update(skip_locked=True)
         )
-
-
-_CLAIMED_COLUMNS = (
-    "id",
-    "system_id",
-    "mapping_id",
-    "external_id",
-    "revision",
-    "data_json",
-    "version_key",
-    "delivery_id",
-    "digest",
-    "attempts",
-    "crashes",
-    "lease_token",
-    "lease_solo",
-    "error_reason",
-    "last_synced_at",
-    "traceparent",
-)
-
-
-def _is_foreign(row: Any) -> bool:
-    """Whether the row's data is not what its state was accepted with: another application wrote it since.
-
-    A row that never had a digest is another's from the start; once it has been synced, what makes it pending is new.
-    """
-    if row.digest is None:
-        return row.last_synced_at is not None
-    return sha256(row.data_json.encode()).digest() != bytes(row.digest)
-
-
-def _was_synced(row: Any) -> bool:
-    """Whether a state was synced that another application has overwritten and made pending; an earlier one may have
-    been. A state that waits for its first lease has no attempts, one that is retried a reason, and one whose lease died
-    its token or a place in the lane of its own.
-    """
-    is_settled = row.attempts > 0 and row.error_reason is None and row.lease_token is None and not row.lease_solo
-    return is_settled and row.last_synced_at is not None
-
-
-def _leased(row: Any, is_foreign: bool) -> Leased:
-    data = row.data_json.encode()
-    digest = sha256(data).digest() if is_foreign or row.digest is None else bytes(row.digest)
-    revision, version_key, delivery_id, attempts = (
-        row.revision,
-        row.version_key or "",
-        row.delivery_id or "",
-        row.attempts,
-    )
-    if is_foreign:
-        revision, version_key, delivery_id, attempts = revision + 1, "", "", 0
-    return Leased(
-        row.id,
-        row.system_id,
-        row.mapping_id,
-        row.external_id,
-        revision,
-        data,
-        version_key,
-        delivery_id,
-        digest,
-        attempts + 1,
-        "" if is_foreign else row.traceparent or "",
-    )

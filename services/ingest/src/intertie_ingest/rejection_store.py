@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intertie_chassis.database import Database
 from intertie_chassis.outbox import Outbox
-from intertie_ingest.model import Rejection, Route
+from intertie_ingest.model import Route
+from intertie_ingest.shown_model import Rejection
 from intertie_ingest.tables import Tables
 
 _PRUNED_AT_ONCE = 5000

@@ -18,8 +18,9 @@ from intertie_chassis.errors import IntertieError, Unavailable
 from intertie_chassis.outbox import Outbox
 from intertie_chassis.sources import source_of
 from intertie_ingest.errors import DuplicateKey, SourceNotAllowed
-from intertie_ingest.model import RawDelivery, Rejection, Route
+from intertie_ingest.model import RawDelivery, Route
 from intertie_ingest.rejection_store import RejectionStore
+from intertie_ingest.shown_model import Rejection
 
 FLUSH_SECONDS = 0.5
 MOST_ROWS = 100

@@ -17,8 +17,9 @@ import structlog
 
 from intertie_chassis.clock import utc_now
 from intertie_chassis.errors import Unavailable
-from intertie_ingest.model import Ending, StoredDelivery
+from intertie_ingest.model import Ending
 from intertie_ingest.retention_store import Aged, RetentionStore
+from intertie_ingest.shown_model import StoredDelivery
 
 SET_ASIDE_DAYS = 30
 """Days that the body of what was set aside is kept, however few `INTERTIE_INGEST_BODY_DAYS` are."""

@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intertie_chassis.database import Database
 from intertie_ingest.migrations.retention_index import AGE_INDEX
-from intertie_ingest.model import StoredDelivery
 from intertie_ingest.replay_store import Replays
+from intertie_ingest.shown_model import StoredDelivery
 from intertie_ingest.standing_store import Standings
 from intertie_ingest.tables import Tables
 

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from intertie_chassis.database import Database
 from intertie_chassis.many_rows import ManyRows
 from intertie_ingest.cache_store import CacheRows
-from intertie_ingest.model import Outcome, Settlement, Status
+from intertie_ingest.lease_model import Outcome, Settlement
+from intertie_ingest.model import Status
 from intertie_ingest.synced_store import NotAllHeld, SyncedRows
 from intertie_ingest.tables import Tables
 

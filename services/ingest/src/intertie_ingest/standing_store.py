@@ -8,17 +8,8 @@ import orjson
 from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from intertie_ingest.model import (
-    ENDING_OF_STATUS,
-    Ending,
-    Fault,
-    RecordReason,
-    RecordState,
-    Reference,
-    Route,
-    Status,
-    StoredDelivery,
-)
+from intertie_ingest.model import ENDING_OF_STATUS, Ending, Fault, RecordReason, Reference, Route, Status
+from intertie_ingest.shown_model import RecordState, StoredDelivery
 from intertie_ingest.tables import Tables
 
 _MOST_KEYS = 500

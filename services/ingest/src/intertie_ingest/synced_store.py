@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from intertie_chassis.clock import utc_now
 from intertie_chassis.many_rows import ManyRows
 from intertie_ingest.cache_store import CacheRows
-from intertie_ingest.model import Settlement, Status
+from intertie_ingest.lease_model import Settlement
+from intertie_ingest.model import Status
 
 
 class NotAllHeld(Exception):
