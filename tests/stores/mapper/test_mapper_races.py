@@ -87,6 +87,7 @@ async def test_a_target_that_is_away_means_another_try() -> None:
         await database.close()
 
 
+@pytest.mark.usefixtures("usual_limits")
 async def test_a_target_that_hangs_is_worked_on_again_soon_after(mariadb_server: Any, mariadb_url: str) -> None:
     """Leasing pauses while it is away, and goes on within five seconds of its return."""
     with Passage(mariadb_server.port) as passage:
