@@ -64,3 +64,4 @@ async def test_what_was_applied_is_settled_though_its_short_lease_could_not_be_r
     finally:
         worker.cancel()
         await asyncio.wait({worker})
+    assert queue.refusals == 0
